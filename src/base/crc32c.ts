@@ -1,0 +1,88 @@
+/**
+ * CRC-32C (Castagnoli): the checksum of operations, frames and journal records.
+ *
+ * The native package does the work; a twin in plain JavaScript checks it in the tests, takes over where the package has
+ * no build for the machine, and is the faster one below some hundred bytes, where the call itself costs the most.
+ */
+import { assert } from './fault.ts';
+
+/** CRC-32C's polynomial 0x1edc6f41, bits reversed. */
+const POLYNOMIAL = 0x82f6_3b78;
+
+/** Below this many bytes a native call costs more than the plain loop does. */
+const NATIVE_FROM_BYTES = 192;
+
+/** Slicing-by-8 tables, one after the other: entry 256 * k + b is the crc of byte b followed by k zero bytes. */
+const TABLES = buildTables();
+
+type Crc = (data: Uint8Array, seed?: number) => number;
+
+const native: Crc | null = await loadNative();
+
+/**
+ * The crc of `data`, an unsigned 32-bit number. `seed` is the crc of what came before: `crc32c(b, crc32c(a))` is the
+ * crc of a followed by b.
+ */
+export function crc32c(data: Uint8Array, seed: number = 0): number {
+  if (native === null || data.length < NATIVE_FROM_BYTES) return crc32cPlain(data, seed);
+  return native(data, seed);
+}
+
+/** The same in plain JavaScript, eight bytes a step. */
+export function crc32cPlain(data: Uint8Array, seed: number = 0): number {
+  const t = TABLES;
+  const end = data.length;
+  const eights = end - (end % 8);
+  let crc = ~seed;
+  let at = 0;
+  // Every index below is within `data` or within the tables' 2048 entries.
+  while (at < eights) {
+    crc ^= data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24);
+    crc =
+      t[1792 + (crc & 0xff)]! ^
+      t[1536 + ((crc >>> 8) & 0xff)]! ^
+      t[1280 + ((crc >>> 16) & 0xff)]! ^
+      t[1024 + (crc >>> 24)]! ^
+      t[768 + data[at + 4]!]! ^
+      t[512 + data[at + 5]!]! ^
+      t[256 + data[at + 6]!]! ^
+      t[data[at + 7]!]!;
+    at += 8;
+  }
+  while (at < end) {
+    crc = t[(crc ^ data[at]!) & 0xff]! ^ (crc >>> 8);
+    at += 1;
+  }
+  return ~crc >>> 0;
+}
+
+/** Whether the native package is at work; for `holdfast status` and the tests. */
+export function crc32cIsNative(): boolean {
+  return native !== null;
+}
+
+function buildTables(): Int32Array {
+  const tables = new Int32Array(8 * 256);
+  for (let byte = 0; byte < 256; byte += 1) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? POLYNOMIAL : 0);
+    tables[byte] = crc;
+  }
+  for (let at = 256; at < tables.length; at += 1) {
+    const previous = tables[at - 256]!;
+    tables[at] = tables[previous & 0xff]! ^ (previous >>> 8);
+  }
+  return tables;
+}
+
+/** The native function, or null where it cannot be loaded. One that computes something else is a bug, not a fallback. */
+async function loadNative(): Promise<Crc | null> {
+  let found: Crc;
+  try {
+    found = (await import('@node-rs/crc32')).crc32c;
+  } catch {
+    return null;
+  }
+  assert(found(new TextEncoder().encode('123456789')) === 0xe306_9283, 'the native crc32c computes CRC-32C');
+  return found;
+}
