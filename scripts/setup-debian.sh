@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the end-to-end tests and the recipes in docs/ use. The server itself needs none of
+# them. Which test needs which program: e2e/programs.ts.
+set -euo pipefail
+
+packages=(libnbd-bin qemu-utils fio fuse3 nbdkit nbd-client e2fsprogs)
+programs=(nbdinfo nbdcopy nbdfuse qemu-img qemu-io fio fusermount3 nbdkit nbd-client mkfs.ext4 e2fsck)
+export DEBIAN_FRONTEND=noninteractive
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+missing_programs() {
+  local program
+  for program in "${programs[@]}"; do
+    command -v "$program" >/dev/null || printf '%s ' "$program"
+  done
+}
+
+if [[ -z "$(missing_programs)" ]]; then
+  echo 'Every program that the tests use is there already.'
+  exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+  echo "This is not a Debian-like system. Please install these by its own means: $(missing_programs)" >&2
+  exit 1
+fi
+
+as_root=()
+if [[ $EUID -ne 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo 'Installing packages needs root: run this as root, or install sudo.' >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+
+"${as_root[@]}" apt-get update -q
+# nbdfuse is a package of its own in newer releases and a part of libnbd-bin in Debian 12.
+if apt-cache show nbdfuse >/dev/null 2>&1; then packages+=(nbdfuse); fi
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+
+if [[ -n "$(missing_programs)" ]]; then
+  echo "Installed, and yet these programs are not there: $(missing_programs)" >&2
+  exit 1
+fi
+echo 'Every program that the tests use is there now.'
