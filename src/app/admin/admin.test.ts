@@ -1,0 +1,215 @@
+/** The admin HTTP over real sockets: who holds the key may ask and act, a stranger may do neither, bad input is named. */
+import { strict as assert } from 'node:assert';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { Fault } from '../../base/fault.ts';
+import type { ServerControl } from '../../core/server.ts';
+import type { ServerStatus } from '../../core/status.ts';
+import { AdminClient } from './client.ts';
+import { Challenges, Prover, authorization, sameProof } from './proof.ts';
+import { startAdmin } from './server.ts';
+
+const KEY = Buffer.from('a key of the cluster that is long enough');
+
+/** A server that knows one volume and does what it is told. */
+function fakeControl(calls: string[]): ServerControl {
+  return {
+    start: () => undefined,
+    status: () => ({ server: 'a', volumes: [{ volume: 'one' }], peers: [] }) as unknown as ServerStatus,
+    takeover(volume, progress, done) {
+      calls.push(`takeover ${volume}`);
+      progress('drains');
+      setImmediate(() => {
+        progress('quiesces, with a line\nbreak in it and "quotes"');
+        done(null, { volume, pauseMs: 42 });
+      });
+    },
+    acceptLoss(volume, done) {
+      calls.push(`accept ${volume}`);
+      done(new Fault('conflict', 'nothing is lost'));
+    },
+    stop: (done) => done(),
+  };
+}
+
+interface World {
+  readonly port: number;
+  readonly calls: string[];
+  readonly bugs: unknown[];
+}
+
+async function start(t: TestContext, control?: ServerControl): Promise<World> {
+  const port = await freePort();
+  const calls: string[] = [];
+  const bugs: unknown[] = [];
+  const admin = await startAdmin({
+    address: { host: '127.0.0.1', port },
+    cluster: 'test',
+    clusterKey: KEY,
+    control: control ?? fakeControl(calls),
+    nowMs: () => performance.now(),
+    bug: (error) => bugs.push(error),
+  });
+  t.after(() => admin.close());
+  return { port, calls, bugs };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const client = (port: number, key = KEY): AdminClient => new AdminClient({ host: '127.0.0.1', port }, key, 2_000);
+
+/** A request as a stranger makes it. */
+function raw(
+  port: number,
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body = '',
+): Promise<[number, string]> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve([response.statusCode ?? 0, text]));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+const challengeOf = async (port: number): Promise<string> =>
+  (JSON.parse((await raw(port, 'GET', '/v1/challenge', {}))[1]) as { challenge: string }).challenge;
+
+test('whoever holds the key reads status', async (t) => {
+  const { port } = await start(t);
+  const answer = await client(port).status();
+  assert.equal(answer.cluster, 'test');
+  assert.equal(answer.status.server, 'a');
+});
+
+test('a takeover tells each step and its report', async (t) => {
+  const { port, calls } = await start(t);
+  const steps: string[] = [];
+  const report = await client(port).takeover('one', (text) => steps.push(text));
+  assert.deepEqual(steps, ['drains', 'quiesces, with a line\nbreak in it and "quotes"']);
+  assert.equal(report.pauseMs, 42);
+  assert.deepEqual(calls, ['takeover one']);
+});
+
+test('faults come back as they were', async (t) => {
+  const { port } = await start(t);
+  await assert.rejects(client(port).acceptLoss('one'), (error) => error instanceof Fault && error.kind === 'conflict');
+  await assert.rejects(client(port).acceptLoss('two'), /no volume "two"/);
+  await assert.rejects(
+    client(port).takeover('two', () => undefined),
+    /no volume "two"/,
+  );
+});
+
+test('a stranger can neither act nor read', async (t) => {
+  const { port, calls } = await start(t);
+  const stranger = client(port, Buffer.from('another key, which is of no use here at all'));
+  await assert.rejects(stranger.status(), /does not know this key/);
+  await assert.rejects(
+    stranger.takeover('one', () => undefined),
+    /does not know this key/,
+  );
+  for (const path of ['/v1/status', '/v1/nothing', '/']) {
+    const [status, text] = await raw(port, 'GET', path, {});
+    assert.equal(status, 401, path);
+    assert.doesNotMatch(text, /volumes/);
+  }
+  assert.deepEqual(calls, []);
+});
+
+test('a proof is good once, and for its own request only', async (t) => {
+  const { port, calls } = await start(t);
+  const prover = new Prover(KEY);
+  const body = '{"volume":"one"}';
+  const challenge = await challengeOf(port);
+  const headers = { authorization: authorization(challenge, prover.request(challenge, 'POST', '/v1/takeover', body)) };
+  assert.equal((await raw(port, 'POST', '/v1/accept-loss', headers, body))[0], 401, 'another path');
+  assert.equal((await raw(port, 'POST', '/v1/takeover', headers, '{"volume":"two"}'))[0], 401, 'another body');
+  assert.equal((await raw(port, 'POST', '/v1/takeover', headers, body))[0], 200);
+  assert.equal((await raw(port, 'POST', '/v1/takeover', headers, body))[0], 401, 'a replay');
+  assert.deepEqual(calls, ['takeover one']);
+});
+
+test('a challenge of another process, or one that is too old, is of no use', () => {
+  let nowMs = 0;
+  const challenges = new Challenges(() => nowMs);
+  const one = challenges.issue();
+  assert.equal(challenges.isGood(one), true);
+  assert.equal(challenges.isGood(new Challenges(() => nowMs).issue()), false);
+  assert.equal(challenges.isGood(one.replace(/^\d+/, '99999999')), false);
+  assert.equal(challenges.isGood(''), false);
+  nowMs = 10_001;
+  assert.equal(challenges.isGood(one), false);
+});
+
+test('bad requests are named and change nothing', async (t) => {
+  const { port, calls } = await start(t);
+  const prover = new Prover(KEY);
+  const ask = async (method: string, path: string, body: string): Promise<[number, string]> => {
+    const challenge = await challengeOf(port);
+    return raw(
+      port,
+      method,
+      path,
+      { authorization: authorization(challenge, prover.request(challenge, method, path, body)) },
+      body,
+    );
+  };
+  assert.equal((await ask('POST', '/v1/takeover', 'not json'))[0], 400);
+  assert.equal((await ask('POST', '/v1/takeover', '{"volume":5}'))[0], 400);
+  assert.equal((await ask('POST', '/v1/takeover', '{"volume":"one","force":true}'))[0], 400);
+  assert.equal((await ask('GET', '/v1/nothing', ''))[0], 404);
+  assert.equal((await ask('POST', '/v1/takeover', 'x'.repeat(5_000)))[0], 413);
+  assert.deepEqual(calls, []);
+});
+
+test('an answer that is not proven is not believed', async (t) => {
+  const impostor = createServer((incoming, response) => {
+    response.end(incoming.url === '/v1/challenge' ? '{"challenge":"00.00.00"}' : '{"cluster":"test"}');
+  });
+  await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve));
+  t.after(() => impostor.close());
+  const { port } = impostor.address() as AddressInfo;
+  await assert.rejects(client(port).status(), /not proven with this cluster's key/);
+});
+
+test('a server that is not there is named so', async () => {
+  await assert.rejects(client(await freePort()).status(), /not running/);
+});
+
+test('an address that is taken is refused with a sentence', async (t) => {
+  const { port } = await start(t);
+  const options = { address: { host: '127.0.0.1', port }, cluster: 't', clusterKey: KEY, control: fakeControl([]) };
+  await assert.rejects(
+    startAdmin({ ...options, nowMs: () => 0, bug: () => undefined }),
+    (error) => error instanceof Fault && /cannot listen at the admin address/.test(error.message),
+  );
+});
+
+test('an exception within a request is told as a bug', async (t) => {
+  const broken: ServerControl = { ...fakeControl([]), status: () => assert.fail('broken invariant: a test') };
+  const { port, bugs } = await start(t, broken);
+  await assert.rejects(client(port).status());
+  assert.equal(bugs.length, 1);
+});
+
+test('proofs of different length or content differ', () => {
+  assert.equal(sameProof('ab', 'ab'), true);
+  assert.equal(sameProof('ab', 'ac'), false);
+  assert.equal(sameProof('ab', 'abc'), false);
+});

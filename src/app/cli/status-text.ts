@@ -1,0 +1,142 @@
+/**
+ * The status as a person reads it: one block for each volume with what matters at night, one line for each server and
+ * each of its paths. Pure: statuses in, lines out.
+ */
+import type { PathStatus, VolumeStatus } from '../../core/status.ts';
+import type { Config } from '../config/load.ts';
+import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
+import { padEnd, table } from '../style.ts';
+import type { Paint } from '../style.ts';
+import { volumeViews } from './common.ts';
+import type { ServerView, VolumeView } from './common.ts';
+
+/** The whole status. */
+export function statusText(config: Config, servers: readonly ServerView[], paint: Paint): string {
+  const lines: string[] = [];
+  for (const view of volumeViews(config, servers)) lines.push(...volumeBlock(view, paint), '');
+  lines.push(...serverBlock(servers, paint));
+  const risks = acceptedRisks(config);
+  if (risks.length > 0) lines.push('', ...risks.map((risk) => paint('warn', risk)));
+  return lines.join('\n');
+}
+
+function volumeBlock(view: VolumeView, paint: Paint): string[] {
+  const { best } = view;
+  const head = `${paint('strong', `volume ${view.config.name}`)}  ${formatBytes(view.config.sizeBytes)} at ${formatAddress(view.config.address)}`;
+  if (best === null)
+    return [head, `  ${paint('bad', 'unknown')}: no server that knows it answers, or it was never created`];
+  const rows: [string, string][] = [
+    ['state', stateOf(view, best, paint)],
+    [
+      'owner',
+      `${best.owner ?? 'nobody'}${best.owner !== null && best.owner !== view.config.servers[0] ? paint('warn', ` (preferred: ${view.config.servers[0]})`) : ''}`,
+    ],
+    ['partner', best.partner ?? paint('warn', 'none')],
+    ['mirror', `${mirrorOf(best, paint)}${best.mirrorWhy === '' ? '' : paint('dim', `  ${best.mirrorWhy}`)}`],
+    ['epoch', `${best.epoch}, generation ${best.generation}`],
+    ['not yet on the medium', undestaged(best, paint)],
+    ['takeover', takeoverOf(view, paint)],
+  ];
+  if (best.waitingRequests > 0) rows.push(['waiting', `${best.waitingRequests} requests wait`]);
+  if (best.loss !== null)
+    rows.push(['lost', paint('bad', `${best.loss}: \`holdfast accept-loss ${view.config.name}\` accepts it`)]);
+  for (const loss of best.losses) rows.push(['accepted loss', paint('warn', loss)]);
+  for (const [server, status] of view.byServer) {
+    for (const log of status.aside) {
+      const what = `${log.name} of ${server}: ${formatBytes(log.bytes)}, epoch ${log.epoch}, ${log.firstSequence} to ${log.lastSequence}`;
+      rows.push(['set aside', paint('warn', what)]);
+    }
+  }
+  const label = Math.max(...rows.map(([name]) => name.length));
+  return [head, ...rows.map(([name, value]) => `  ${paint('dim', padEnd(name, label))}  ${value}`)];
+}
+
+function stateOf(view: VolumeView, best: VolumeStatus, paint: Paint): string {
+  const server = [...view.byServer].find(([, status]) => status === best)?.[0] ?? '?';
+  if (best.loss !== null) return paint('bad', 'down');
+  if (best.serving) return best.why === null ? paint('good', 'serving') : `${paint('warn', 'serving')}  ${best.why}`;
+  const doing = best.role === 'claimant' ? `${server} is claiming it` : 'not served';
+  return `${paint('bad', doing)}${best.why === null ? '' : `  ${best.why}`}`;
+}
+
+function mirrorOf(status: VolumeStatus, paint: Paint): string {
+  return paint(status.mirror === 'in-sync' ? 'good' : 'warn', status.mirror);
+}
+
+function undestaged(status: VolumeStatus, paint: Paint): string {
+  const room = `${formatBytes(status.undestagedBytes)} of ${formatBytes(status.store.capacityBytes)}`;
+  const age = status.oldestMs === null ? '' : `, the oldest ${formatMs(status.oldestMs)} old`;
+  const risk =
+    status.atRiskBytes === 0
+      ? 'nothing at risk'
+      : paint('warn', `${formatBytes(status.atRiskBytes)} in one server only`);
+  return `${room}${age}; ${risk}`;
+}
+
+/** Whether another server could take it over now, or why each of them could not. */
+function takeoverOf(view: VolumeView, paint: Paint): string {
+  const owner = view.best?.owner ?? null;
+  const others = view.config.servers.filter((server) => server !== owner);
+  if (others.length === 0) return paint('warn', 'no: it has no other server');
+  const words = others.map((server) => {
+    const status = view.byServer.get(server);
+    if (status === undefined) return { good: false, text: `${server} does not answer` };
+    if (status.takeoverRefusal === null) return { good: true, text: server };
+    return { good: false, text: `${server}: ${status.takeoverRefusal}` };
+  });
+  const able = words.filter((word) => word.good).map((word) => word.text);
+  if (able.length > 0) return `${paint('good', 'possible')} by ${able.join(' and ')}`;
+  return `${paint('warn', 'no')}: ${words.map((word) => word.text).join('; ')}`;
+}
+
+function serverBlock(servers: readonly ServerView[], paint: Paint): string[] {
+  const lines: string[] = [];
+  for (const { server, answer, silence } of servers) {
+    const head = paint('strong', `server ${server.name}`);
+    if (answer === null) {
+      lines.push(`${head}  ${paint('bad', 'no answer')}  ${silence}`);
+      continue;
+    }
+    const { status } = answer;
+    const state =
+      status.unfit !== null
+        ? paint('bad', `unfit: ${status.unfit}`)
+        : status.stopping
+          ? paint('warn', 'stopping')
+          : paint('good', 'fit');
+    lines.push(`${head}  ${state}  up ${formatMs(answer.upMs)}, incarnation ${status.incarnation.slice(0, 8)}`);
+    const rows: string[][] = [];
+    for (const peer of status.peers) {
+      for (const path of peer.paths) rows.push([`  path ${path.path + 1} to ${peer.server}`, pathOf(path, paint)]);
+      if (peer.unfit !== null) rows.push([`  ${peer.server}`, paint('bad', `says it is unfit: ${peer.unfit}`)]);
+      if (peer.entryMoves === false)
+        rows.push([`  ${peer.server}`, paint('warn', 'its entry at the coordinator stands still')]);
+    }
+    for (const volume of status.volumes) {
+      const { store } = volume;
+      const use = `${formatBytes(store.usedBytes)} of ${formatBytes(store.capacityBytes)}`;
+      rows.push([`  ${store.kind} of ${volume.volume}`, `${volume.role === 'none' ? 'unused' : volume.role}, ${use}`]);
+    }
+    lines.push(...table(rows));
+  }
+  return lines;
+}
+
+function pathOf(path: PathStatus, paint: Paint): string {
+  if (path.up)
+    return `${paint('good', 'up')}${path.heardMsAgo === null ? '' : `, heard ${formatMs(path.heardMsAgo)} ago`}`;
+  return `${paint('bad', 'down')}${path.lastError === null ? '' : `  ${path.lastError}`}`;
+}
+
+/** What the configuration accepts by name: shown always, so that nobody forgets it. */
+function acceptedRisks(config: Config): string[] {
+  return config.volumes.flatMap((volume) => {
+    const machines = new Set(
+      config.servers.filter((one) => volume.servers.includes(one.name)).map((one) => one.machine),
+    );
+    if (machines.size < 2 || volume.medium.lateIo !== 'accept') return [];
+    return [
+      `volume ${volume.name}: late I/O of a frozen server after a takeover is accepted (late-io = "accept" in medium ${volume.medium.name})`,
+    ];
+  });
+}

@@ -1,0 +1,50 @@
+/** `holdfast status`: what every volume and server is at, also while some servers are down. */
+import type { Command } from 'commander';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ExitCode, Failure } from '../exit.ts';
+import { paintFor } from '../style.ts';
+import { askAll, configOption, openCluster, requireConfig } from './common.ts';
+import type { Cluster, ServerView } from './common.ts';
+import { statusText } from './status-text.ts';
+
+const WATCH_MS = 500;
+
+interface Options {
+  readonly config: string;
+  readonly json?: boolean;
+  readonly watch?: boolean;
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('show every volume and server')
+    .addOption(configOption())
+    .option('--json', 'as JSON, one line')
+    .option('-w, --watch', 'again and again until Ctrl-C')
+    .action(async (options: Options) => {
+      const cluster = openCluster(requireConfig(options.config));
+      if (options.watch === true) await watch(cluster, options.json === true);
+      const servers = await askAll(cluster);
+      process.stdout.write(`${render(cluster, servers, options.json === true)}\n`);
+      if (servers.every((view) => view.answer === null)) {
+        throw new Failure(ExitCode.unreachable, 'no server of the cluster answers');
+      }
+    });
+}
+
+function render(cluster: Cluster, servers: readonly ServerView[], json: boolean): string {
+  if (!json) return statusText(cluster.config, servers, paintFor(process.stdout));
+  const value = servers.map((view) => ({ server: view.server.name, ...view.answer, error: view.silence }));
+  return JSON.stringify({ cluster: cluster.config.cluster, servers: value });
+}
+
+/** Draws over itself in a terminal; elsewhere each look is printed behind the last one. Ends with the process. */
+async function watch(cluster: Cluster, json: boolean): Promise<never> {
+  const over = process.stdout.isTTY === true && !json;
+  for (;;) {
+    const text = render(cluster, await askAll(cluster), json);
+    process.stdout.write(over ? `\u001b[H\u001b[2J${text}\n` : `${text}\n`);
+    await pause(WATCH_MS);
+  }
+}

@@ -1,0 +1,221 @@
+/** Reading the configuration: what is right passes with its defaults, what is wrong is told with its line, all of it. */
+import { strict as assert } from 'node:assert';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { DEFAULT_TIMINGS, checkTimings } from '../../core/settings.ts';
+import { parseConfig } from './load.ts';
+import type { Config } from './load.ts';
+
+const GOOD = `
+[cluster]
+id = "test"
+key-file = "key"
+
+[[server]]
+name = "a"
+machine = "here"
+state = "state/a"
+admin = "127.0.0.1:7400"
+link = ["127.0.0.1:7401", "127.0.0.1:7402"]
+
+[[server]]
+name = "b"
+machine = "here"
+state = "state/b"
+admin = "127.0.0.1:7500"
+link = ["127.0.0.1:7501", "127.0.0.1:7502"]
+
+[[medium]]
+name = "shared"
+driver = "directory"
+path = "/mnt/shared"
+
+[[volume]]
+name = "one"
+medium = "shared"
+size = "64MiB"
+address = "127.0.0.1:10809"
+servers = ["a", "b"]
+`;
+
+function good(source: string): Config {
+  const loaded = parseConfig(source, '/etc/holdfast/cluster.toml');
+  assert.deepEqual(loaded.mistakes, null);
+  return loaded.config as Config;
+}
+
+/** The mistakes of GOOD after a replacement, as `line: text`, the line relative to that of `from`. */
+function mistakes(from: string, to: string): string[] {
+  assert.ok(GOOD.includes(from), `the good file has ${from}`);
+  const loaded = parseConfig(GOOD.replace(from, to), '/c.toml');
+  const first = GOOD.slice(0, GOOD.indexOf(from)).split('\n').length;
+  return (loaded.mistakes ?? []).map((mistake) => `${mistake.line - first}: ${mistake.text}`);
+}
+
+test('a good file passes with every default', () => {
+  const config = good(GOOD);
+  assert.deepEqual(config.timings, DEFAULT_TIMINGS);
+  assert.equal(config.keyFile, '/etc/holdfast/key');
+  assert.equal(config.coordinatorDirectory, '/mnt/shared/.holdfast');
+  assert.deepEqual(config.servers[0]?.link, [
+    { host: '127.0.0.1', port: 7401 },
+    { host: '127.0.0.1', port: 7402 },
+  ]);
+  const volume = config.volumes[0];
+  assert.equal(volume?.sizeBytes, 64 * 2 ** 20);
+  assert.equal(volume.store, 'journal');
+  assert.equal(volume.degraded, 'write-through');
+  assert.equal(volume.capacityBytes, 64 * 2 ** 20);
+});
+
+const ONE_MISTAKE: readonly [what: string, from: string, to: string, mistake: RegExp][] = [
+  [
+    'an unknown key',
+    'id = "test"',
+    'id = "test"\nidd = 1',
+    /^1: \[cluster\], idd: there is no such key: did you mean "id"\?$/,
+  ],
+  [
+    'an unknown table',
+    '[[medium]]',
+    '[mediums]\n[[medium]]',
+    /^0: \[mediums\]: there is no such key: did you mean "medium"\?$/,
+  ],
+  ['a key that is missing', 'id = "test"\n', '', /^-1: \[cluster\]: the key "id" is missing$/],
+  [
+    'a number for a text',
+    '"state/a"',
+    '5',
+    /^0: server "a", state: a text in quotes is wanted here, not the number 5$/,
+  ],
+  ['a name with a space', '"one"', '"o ne"', /^0: volume "o ne", name: a name has 1 to 32/],
+  ['a size without unit', '"64MiB"', '"64"', /^0: volume "one", size: the size "64" has no unit/],
+  ['a size with a decimal unit', '"64MiB"', '"64MB"', /^0: .*has the unit "MB": use B, KiB/],
+  ['an odd size', '"64MiB"', '"63B"', /^0: .*multiple of 4 KiB/],
+  ['an address without port', '"127.0.0.1:10809"', '"127.0.0.1"', /^0: volume "one", address: .*write host:port/],
+  ['a port out of range', '"127.0.0.1:10809"', '"127.0.0.1:99999"', /^0: .*not between 1 and 65535/],
+  ['an impossible IP address', '"127.0.0.1:10809"', '"127.0.0.256:10809"', /^0: .*is not an IP address/],
+  [
+    'a port used twice',
+    '"127.0.0.1:10809"',
+    '"127.0.0.1:7501"',
+    /^0: .*127.0.0.1:7501 is already path 1 of server "b"$/,
+  ],
+  [
+    'a wildcard over a used port',
+    '"127.0.0.1:10809"',
+    '"0.0.0.0:7400"',
+    /^0: .*is already the admin address of server "a"$/,
+  ],
+  [
+    'a volume twice',
+    '[[volume]]',
+    '[[volume]]\nname = "one"\nmedium = "shared"\nsize = "4KiB"\naddress = "127.0.0.1:9"\nservers = ["a"]\n[[volume]]',
+    /^7: .*already a volume "one"$/,
+  ],
+  [
+    'a state directory twice',
+    '"state/b"',
+    '"state/a/"',
+    /^0: server "b", state: .*already the state directory of server "a"$/,
+  ],
+  [
+    'another number of paths',
+    '["127.0.0.1:7501", "127.0.0.1:7502"]',
+    '["127.0.0.1:7501"]',
+    /^0: .*"b" has 1, server "a" has 2$/,
+  ],
+  [
+    'an unknown medium',
+    'medium = "shared"',
+    'medium = "shard"',
+    /^0: .*there is no medium "shard": there is "shared"$/,
+  ],
+  ['an unknown server', '["a", "b"]', '["a", "c"]', /^0: .*there is no server "c": there is "a", "b"$/],
+  ['a server named twice', '["a", "b"]', '["a", "a"]', /^0: .*server "a" is named twice$/],
+  [
+    'an unknown driver',
+    '"directory"',
+    '"tape"',
+    /^0: medium "shared", driver: "tape" is not possible here: use "directory" or "image"$/,
+  ],
+  [
+    'different machines without a fence',
+    'machine = "here"\nstate = "state/b"',
+    'state = "state/b"',
+    /its servers are on different machines/,
+  ],
+  [
+    'a small store',
+    'servers = ["a", "b"]',
+    'servers = ["a", "b"]\nstore-capacity = "1MiB"',
+    /^1: .*between 16MiB and 64GiB$/,
+  ],
+  [
+    'a journal policy over a memory store',
+    'servers = ["a", "b"]',
+    'servers = ["a", "b"]\nstore = "memory"\ndegraded = "journal"',
+    /^2: .*needs/,
+  ],
+  [
+    'a lease too short',
+    '[[medium]]',
+    '[timings]\nlease = "300ms"\n[[medium]]',
+    /^1: \[timings\], lease: "lease" is 300 ms and must be at least 4 times `poll`, 400 ms$/,
+  ],
+  [
+    'a pace that breaks another default',
+    '[[medium]]',
+    '[timings]\nheartbeat = "200ms"\n[[medium]]',
+    /^0: \[timings\], silent: .*at least 3 heartbeats/,
+  ],
+  ['a zero duration', '[[medium]]', '[timings]\nretry = "0s"\n[[medium]]', /^1: .*longer than nothing$/],
+];
+for (const [what, from, to, mistake] of ONE_MISTAKE) {
+  test(`refused with its line: ${what}`, () => {
+    const found = mistakes(from, to);
+    assert.equal(found.length, 1, found.join('\n'));
+    assert.match(found[0] ?? '', mistake);
+  });
+}
+
+test('all mistakes are told at once, in the order of their lines', () => {
+  const loaded = parseConfig(
+    GOOD.replace('"test"', '5').replace('"64MiB"', '"x"').replace('["a", "b"]', '["a", "z"]\nbogus = true'),
+    '/c.toml',
+  );
+  const lines = (loaded.mistakes ?? []).map((mistake) => mistake.line);
+  assert.equal(lines.length, 4);
+  assert.deepEqual(
+    lines,
+    lines.toSorted((a, b) => a - b),
+  );
+});
+
+test('a syntax error is told with its line', () => {
+  const loaded = parseConfig('[cluster]\nid = \n', '/c.toml');
+  assert.equal(loaded.mistakes?.length, 1);
+  assert.equal(loaded.mistakes[0]?.line, 2);
+});
+
+test('an empty file names every table that is missing', () => {
+  const texts = (parseConfig('', '/c.toml').mistakes ?? []).map((mistake) => mistake.text);
+  for (const table of ['cluster', 'server', 'medium', 'volume']) {
+    assert.ok(
+      texts.some((text) => text.includes(`[${table}] is missing`)),
+      texts.join('\n'),
+    );
+  }
+});
+
+test('timings that pass here pass the core', () => {
+  const ms = fc.integer({ min: 1, max: 5_000 });
+  const property = fc.property(ms, ms, ms, ms, ms, ms, (heartbeat, silent, entry, stall, poll, lease) => {
+    const source = `${GOOD}\n[timings]\nheartbeat = "${heartbeat}ms"\nsilent = "${silent}ms"\nentry = "${entry}ms"\nentry-stall = "${stall}ms"\npoll = "${poll}ms"\nlease = "${lease}ms"\n`;
+    const loaded = parseConfig(source, '/c.toml');
+    const holds = silent >= 3 * heartbeat && stall >= 3 * entry && lease >= 4 * poll && lease >= 4 * heartbeat;
+    assert.equal(loaded.mistakes === null, holds);
+    if (loaded.config !== null) checkTimings(loaded.config.timings);
+  });
+  fc.assert(property, { numRuns: 200 });
+});

@@ -1,0 +1,268 @@
+/**
+ * The configuration file's schema: every table and key, its notation, default and meaning. One file describes the
+ * whole cluster and is the same on every server. The texts here are the source of docs/configuration.md
+ * (`reference.ts`), and nothing that is not listed here is accepted.
+ */
+import { z } from 'zod';
+import { DEFAULT_TIMINGS } from '../../core/settings.ts';
+import type { Timings } from '../../core/settings.ts';
+import { parseAddress, parseDuration, parseSize } from './units.ts';
+import type { Notation } from './units.ts';
+
+/** A string in one of our notations, turned into its value. */
+function notation<T>(parse: (text: string) => Notation<T>, title: string) {
+  return z
+    .string()
+    .transform((text, context) => {
+      const read = parse(text);
+      if (read.mistake === null) return read.value;
+      context.addIssue({ code: 'custom', message: read.mistake });
+      return z.NEVER;
+    })
+    .meta({ title });
+}
+
+const size = notation(parseSize, 'size');
+const duration = notation(parseDuration, 'duration');
+const address = notation(parseAddress, 'address');
+
+const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/,
+    'a name has 1 to 32 letters, digits, "-" or "_", and begins with a letter or digit',
+  )
+  .meta({ title: 'name' });
+
+const path = z.string().min(1, 'a path cannot be empty').meta({ title: 'path' });
+
+/** A volume's size, in bytes: what every client and every medium can address. */
+const blockSize = size.refine(
+  (bytes) => bytes > 0 && bytes % 4_096 === 0,
+  'the size of a volume is a multiple of 4 KiB, above 0',
+);
+
+/** The least a store must hold: several of the largest requests, so that one write can never fill it alone. */
+export const LEAST_STORE_BYTES = 16 * 2 ** 20;
+/** The most a store may hold: the operations of a store are kept in memory as well. */
+export const MOST_STORE_BYTES = 64 * 2 ** 30;
+
+const capacity = size.refine(
+  (bytes) => bytes >= LEAST_STORE_BYTES && bytes <= MOST_STORE_BYTES,
+  'the capacity of a store lies between 16MiB and 64GiB',
+);
+
+const cluster = z
+  .strictObject({
+    id: name.meta({
+      description: 'Name of the cluster. Servers of another cluster are turned away.',
+      example: 'archive',
+    }),
+    'key-file': path.meta({
+      description:
+        'File that holds the secret shared by all servers and by whoever administers them: at least 32 bytes, readable by its owner only. Make one with `openssl rand -hex 32`.',
+      example: '/etc/holdfast/cluster.key',
+    }),
+  })
+  .meta({ description: 'What all servers have in common.' });
+
+const coordinator = z
+  .strictObject({
+    driver: z
+      .literal('directory')
+      .default('directory')
+      .meta({ description: 'Where the records are kept: in a directory that all servers reach.' }),
+    medium: name.optional().meta({
+      description: 'The `directory` medium that the records are kept on, in its directory `.holdfast`.',
+      example: 'shared',
+    }),
+    path: path
+      .optional()
+      .meta({
+        description: 'A directory of its own for the records, instead of `medium`.',
+        example: '/mnt/shared/records',
+      }),
+  })
+  .meta({
+    description:
+      "Where each volume's record lives. May be left out when there is exactly one medium with the driver `directory`: it is kept there then.",
+  });
+
+const server = z
+  .strictObject({
+    name: name.meta({ description: 'Name of the server, for `serve --server`.', example: 'a' }),
+    machine: name.optional().meta({
+      description:
+        "Name of the machine it runs on; its own name if left out. Servers that name the same machine can prove each other's death by their locks and share the kernel's cache; never name one machine for two.",
+      example: 'rack1',
+    }),
+    state: path.meta({
+      description: 'Directory of the server alone: its lock and its journals. It must be on a disk of this machine.',
+      example: '/var/lib/holdfast',
+    }),
+    admin: address.meta({
+      description: 'Address of its admin HTTP, which `status`, `takeover` and the others ask.',
+      example: '10.0.0.1:7400',
+    }),
+    link: z
+      .array(address)
+      .min(1, 'a server has at least one path of the link')
+      .max(4, 'a server has at most 4 paths of the link')
+      .meta({
+        description:
+          "Addresses at which it takes the other servers' connections, one for each path, in the same order on every server: path 1 of one server is connected with path 1 of the other. Two on separate networks are best.",
+        example: ['10.0.0.1:7401', '10.1.0.1:7401'],
+      }),
+    fence: z.string().min(1, 'a fence command cannot be empty').optional().meta({
+      description:
+        'Shell command that keeps this server from the medium (or ends its machine); the server that claims one of its volumes runs it. Success is exit code 0. The environment has HOLDFAST_VICTIM, HOLDFAST_INCARNATION, HOLDFAST_VOLUME and HOLDFAST_CLAIMANT.',
+      example: '/usr/local/sbin/power-off rack1',
+    }),
+    'fence-deadline': duration
+      .prefault('30s')
+      .meta({ description: 'A fence command that has not ended by then is killed, has failed, and is tried again.' }),
+  })
+  .meta({ description: 'One table for each server.' });
+
+const medium = z
+  .strictObject({
+    name: name.meta({ description: 'Name of the medium, for the volumes.', example: 'shared' }),
+    driver: z.enum(['directory', 'image']).meta({
+      description:
+        '`directory`: a directory that all servers reach; each block volume is a sparse raw image in it. `image`: one raw file or block device, for one volume.',
+    }),
+    path: path.meta({
+      description: 'The directory, file or device, the same on every server.',
+      example: '/mnt/shared',
+    }),
+    'late-io': z.enum(['fence', 'accept']).default('fence').meta({
+      description:
+        'What keeps I/O of a frozen server from landing after another machine has taken its volume over. `fence`: every server of the volume has a fence command. `accept`: nothing does, and the risk is accepted. Of no effect where all servers of a volume run on one machine.',
+    }),
+  })
+  .meta({ description: 'One table for each medium: the storage that all servers share.' });
+
+const volume = z
+  .strictObject({
+    name: name.meta({ description: 'Name of the volume, and of its NBD export.', example: 'disk1' }),
+    type: z.literal('block').default('block').meta({ description: '`block`: served over NBD.' }),
+    medium: name.meta({ description: 'The medium it is kept on.', example: 'shared' }),
+    size: blockSize.meta({ description: 'Its size, a multiple of 4 KiB. Used when it is created.', example: '10GiB' }),
+    address: address.meta({
+      description: 'The service address on which its owner serves it. It follows the owner.',
+      example: '10.0.0.100:10809',
+    }),
+    servers: z
+      .array(name)
+      .min(1, 'a volume has at least one server')
+      .max(16, 'a volume has at most 16 servers')
+      .meta({
+        description: 'The servers that may own or mirror it, in order of preference: the first is its preferred owner.',
+        example: ['a', 'b'],
+      }),
+    store: z.enum(['journal', 'memory']).default('journal').meta({
+      description:
+        'What holds its writes until the medium has them. `journal` survives the loss of power in both servers; `memory` survives the loss of either server, not of both.',
+    }),
+    'store-capacity': capacity.prefault('64MiB').meta({
+      description:
+        'Room for writes that the medium does not have yet, in each of its servers, in memory and (journal) on disk. When it is used up, writes wait. 16MiB to 64GiB.',
+    }),
+    degraded: z.enum(['write-through', 'journal', 'stop']).default('write-through').meta({
+      description:
+        "What its owner does without a partner. `write-through`: a write is acknowledged once the synced medium has it. `journal`: once the owner's own journal has it. `stop`: only reads are answered.",
+    }),
+  })
+  .meta({ description: 'One table for each volume.' });
+
+/** Milliseconds as the file writes them. */
+const inFile = (ms: number): string => (ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`);
+const timing = (ms: number, description: string) => duration.prefault(inFile(ms)).meta({ description });
+const d = DEFAULT_TIMINGS;
+
+const timings = z
+  .strictObject({
+    heartbeat: timing(d.heartbeatMs, 'Pace of heartbeats on every path of the link.'),
+    silent: timing(d.silentMs, 'A path that carried nothing for so long is silent. At least 3 heartbeats.'),
+    entry: timing(d.entryMs, "Pace of writing the server's entry at the coordinator."),
+    'entry-stall': timing(
+      d.entryStallMs,
+      'An entry that did not move for so long stands still. At least 3 times `entry`.',
+    ),
+    poll: timing(d.pollMs, "Pace of reading every volume's record."),
+    lease: timing(
+      d.leaseMs,
+      'How long authority lasts after it was granted. At least 4 times `poll` and 4 heartbeats.',
+    ),
+    drift: z
+      .number()
+      .min(0, 'the drift is at least 0')
+      .lt(0.2, 'the drift is below 0.2')
+      .default(d.driftFraction)
+      .meta({ title: 'fraction', description: "Two servers' clocks run apart by at most this fraction. Below 0.2." }),
+    confirm: timing(
+      d.confirmMs,
+      'A write that the partner has not confirmed for so long means that the partner is lost.',
+    ),
+    coordinator: timing(
+      d.coordinatorMs,
+      'A coordinator call that has not returned for so long has an unknown outcome.',
+    ),
+    source: timing(d.sourceMs, 'How long a claimant waits for the other server that holds a copy.'),
+    destage: timing(d.destageMs, 'A write is written to the medium when it is so old, or earlier when there is need.'),
+    yield: timing(
+      d.yieldMs,
+      'How long a server leaves an unowned volume to each server before it in the order of preference.',
+    ),
+    handover: timing(d.handoverMs, 'A planned takeover that has not come to its end by then is given up.'),
+    retry: timing(d.retryMs, 'Pause before a step that failed is tried again.'),
+  })
+  .meta({
+    description:
+      'The pace of everything. The defaults suit servers in one building; keep the relations that are named.',
+  });
+
+/** The whole file. */
+export const fileSchema = z.strictObject({
+  cluster,
+  coordinator: coordinator.prefault({}),
+  server: z
+    .array(server)
+    .min(1, 'the file describes at least one [[server]]')
+    .max(16, 'a cluster has at most 16 servers'),
+  medium: z
+    .array(medium)
+    .min(1, 'the file describes at least one [[medium]]')
+    .max(64, 'a cluster has at most 64 media'),
+  volume: z
+    .array(volume)
+    .min(1, 'the file describes at least one [[volume]]')
+    .max(64, 'a cluster has at most 64 volumes'),
+  timings: timings.prefault({}),
+});
+
+/** The file's content, with every default filled in and every notation read. */
+export type FileContent = z.output<typeof fileSchema>;
+export type ServerTable = FileContent['server'][number];
+export type MediumTable = FileContent['medium'][number];
+export type VolumeTable = FileContent['volume'][number];
+
+/** The `[timings]` table as the core takes it. */
+export function toTimings(table: FileContent['timings']): Timings {
+  return {
+    heartbeatMs: table.heartbeat,
+    silentMs: table.silent,
+    entryMs: table.entry,
+    entryStallMs: table['entry-stall'],
+    pollMs: table.poll,
+    leaseMs: table.lease,
+    driftFraction: table.drift,
+    confirmMs: table.confirm,
+    coordinatorMs: table.coordinator,
+    sourceMs: table.source,
+    destageMs: table.destage,
+    yieldMs: table.yield,
+    handoverMs: table.handover,
+    retryMs: table.retry,
+  };
+}
