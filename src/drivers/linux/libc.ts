@@ -1,0 +1,98 @@
+/**
+ * The C library, as far as Node does not offer it: the only foreign functions of the project (koffi). Everything here
+ * is thin; what it is for stands in the neighbouring modules. The library is bound at the first call, so that importing
+ * this module is harmless everywhere, and a platform without it gets a sentence instead of a crash.
+ */
+import { createRequire } from 'node:module';
+import { Fault } from '../../base/fault.ts';
+
+/** What an asynchronous call returns: the function's result and, when that is negative, the thread's errno (else 0). */
+export type Returned = (result: number, errno: number) => void;
+
+/** A foreign function: called directly it blocks the event loop; `async` runs it on the thread pool. */
+interface Foreign<A extends readonly unknown[]> {
+  (...args: A): number;
+  async(...args: [...A, (error: Error | null, result: number) => void]): void;
+}
+
+interface Libc {
+  readonly flock: Foreign<[fd: number, operation: number]>;
+  readonly clockGettime: Foreign<[clock: number, timespec: BigInt64Array]>;
+  readonly fallocate: Foreign<[fd: number, mode: number, offset: number, length: number]>;
+  readonly lseek: Foreign<[fd: number, offset: number, whence: number]>;
+  readonly ioctl: Foreign<[fd: number, request: number, argument: BigUint64Array]>;
+  readonly errno: () => number;
+}
+
+/** What we use of koffi; its own declarations are loose. */
+interface Koffi {
+  load(path: string | null): { func(definition: string): unknown };
+  errno(): number;
+}
+
+let bound: Libc | null = null;
+
+function bind(): Libc {
+  if (process.platform !== 'linux') {
+    throw new Fault('refused', `Holdfast needs Linux (flock, boot-time clock, fallocate); this is ${process.platform}.`);
+  }
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  } catch (cause) {
+    throw new Fault('refused', 'The package koffi could not be loaded; run npm install for this platform.', cause);
+  }
+  // null: the symbols of the running program, which has the C library loaded already, whichever it is.
+  const library = koffi.load(null);
+  return {
+    flock: library.func('int flock(int fd, int operation)') as Libc['flock'],
+    clockGettime: library.func('int clock_gettime(int clock, _Out_ void *timespec)') as Libc['clockGettime'],
+    fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Libc['fallocate'],
+    lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Libc['lseek'],
+    ioctl: library.func('int ioctl(int fd, unsigned long request, void *argument)') as Libc['ioctl'],
+    errno: () => koffi.errno(),
+  };
+}
+
+/** The bound library. Fault `refused` on a platform that does not have it. */
+export function libc(): Libc {
+  bound ??= bind();
+  return bound;
+}
+
+/** Calls on the thread pool at a time; koffi itself refuses more than 256. */
+export const MAX_CALLS_IN_FLIGHT = 64;
+/** Calls that wait for their turn: 64 volumes, each with far fewer range operations on their way than 64. */
+export const MAX_CALLS_WAITING = 4096;
+/** The errno reported for a call that found the queue full: EAGAIN. */
+const EAGAIN = 11;
+
+type Waiting = () => void;
+const waiting: Waiting[] = [];
+let inFlight = 0;
+
+/**
+ * Runs `call` on the thread pool once fewer than `MAX_CALLS_IN_FLIGHT` are there, in order of arrival. With
+ * `MAX_CALLS_WAITING` already waiting it returns -1 and EAGAIN, in a later turn. `returned` is never called from within.
+ */
+export function onThreadPool(
+  call: (library: Libc, finished: (error: Error | null, result: number) => void) => void,
+  returned: Returned,
+): void {
+  const library = libc();
+  const start = (): void => {
+    inFlight += 1;
+    call(library, (error, result) => {
+      // koffi restores the errno of the worker's call just before this callback; read it before anything else runs.
+      const errno = result < 0 ? library.errno() : 0;
+      inFlight -= 1;
+      const next = waiting.shift();
+      if (next !== undefined) next();
+      if (error !== null) throw error;
+      returned(result, errno);
+    });
+  };
+  if (inFlight < MAX_CALLS_IN_FLIGHT) start();
+  else if (waiting.length < MAX_CALLS_WAITING) waiting.push(start);
+  else setImmediate(returned, -1, EAGAIN);
+}
