@@ -48,7 +48,7 @@ function install() {
   const started = Date.now();
   const options = ['ci', '--no-fund', '--no-audit', '--loglevel=error'];
   // npm tells its scripts where it is itself; run by hand, the one on the PATH has to do.
-  const npm = process.env.npm_execpath;
+  const npm = /npm-cli\.[cm]?js$/.test(process.env.npm_execpath ?? '') ? process.env.npm_execpath : null;
   const result = npm
     ? spawnSync(process.execPath, [npm, ...options], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
     : spawnSync('npm', options, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });

@@ -9,9 +9,9 @@ import { spec, tap } from 'node:test/reporters';
 /** The first of the closing lines. */
 const CLOSING = /^tests \d+$/;
 
-export default function report(source) {
-  const events = Readable.from(withLists(source));
-  return process.stdout.isTTY ? events.compose(new spec()) : Readable.from(tap(events));
+export default async function* report(source) {
+  const events = withLists(source);
+  yield* process.stdout.isTTY ? Readable.from(events).compose(new spec()) : tap(events);
 }
 
 /** The same events, with diagnostics of our own put before the closing ones. */

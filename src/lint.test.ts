@@ -204,21 +204,26 @@ test('every planted violation is found, and nothing else', async () => {
 function lint(cwd: string): Promise<{ file: string; rule: string; text: string }[]> {
   const oxlint = path.join(cwd, 'node_modules/oxlint/bin/oxlint');
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [oxlint, '--format', 'json', 'src', 'sim', 'bench'], { cwd, maxBuffer: 64 << 20 }, (_error, stdout, stderr) => {
-      try {
-        const report = JSON.parse(stdout) as {
-          diagnostics: { filename: string; code: string; message: string; help?: string }[];
-        };
-        resolve(
-          report.diagnostics.map(({ filename, code, message, help }) => ({
-            file: filename,
-            rule: /\(([^)]*)\)/.exec(code)?.[1] ?? code,
-            text: `${message} ${help ?? ''}`,
-          })),
-        );
-      } catch (cause) {
-        reject(new Error(`the linter did not answer: ${stderr}${stdout}`, { cause }));
-      }
-    });
+    execFile(
+      process.execPath,
+      [oxlint, '--format', 'json', 'src', 'sim', 'bench'],
+      { cwd, maxBuffer: 64 << 20 },
+      (_error, stdout, stderr) => {
+        try {
+          const report = JSON.parse(stdout) as {
+            diagnostics: { filename: string; code: string; message: string; help?: string }[];
+          };
+          resolve(
+            report.diagnostics.map(({ filename, code, message, help }) => ({
+              file: filename,
+              rule: /\(([^)]*)\)/.exec(code)?.[1] ?? code,
+              text: `${message} ${help ?? ''}`,
+            })),
+          );
+        } catch (cause) {
+          reject(new Error(`the linter did not answer: ${stderr}${stdout}`, { cause }));
+        }
+      },
+    );
   });
 }
