@@ -80,6 +80,17 @@ const plants: readonly Plant[] = [
     code: "import type { it } from '../ports/target.ts';\nexport type That = typeof it;",
     rules: [],
   },
+  {
+    file: 'src/wire/plant-hmac.ts',
+    code: "import { createHmac, timingSafeEqual } from 'node:crypto';\nexport const it = [createHmac, timingSafeEqual];",
+    rules: [],
+  },
+  {
+    file: 'src/wire/plant-draw.ts',
+    code: "import { randomBytes } from 'node:crypto';\nexport const it = randomBytes;",
+    rules: ['no-restricted-imports'],
+    says: 'Ids.draw',
+  },
   ...['src/front', 'src/drivers/store', 'src/app', 'sim', 'bench'].map((room) => ({
     file: `${room}/plant-koffi.ts`,
     code: "import koffi from 'koffi';\nexport const it = koffi;",
@@ -103,7 +114,7 @@ const plants: readonly Plant[] = [
     rules: ['no-misused-promises'],
   },
   {
-    file: 'src/drivers/plant-switch.ts',
+    file: 'src/front/plant-switch.ts',
     code: "export function it(kind: 'a' | 'b'): number {\n  switch (kind) {\n    case 'a':\n      return 1;\n    default:\n      return 2;\n  }\n}",
     rules: ['switch-exhaustiveness-check'],
   },
