@@ -1,0 +1,67 @@
+/**
+ * A socket with one listener at a time: first a handshake, then a session. What goes wrong is told once, in the words of
+ * the port; after `close` nothing is told any more.
+ */
+import type { Socket } from 'node:net';
+import type { LinkEvents } from '../../ports/link.ts';
+
+/** Why a path is down, in the words of the port. */
+export type DownReason = Parameters<LinkEvents['down']>[1];
+
+export interface ConnectionUser {
+  bytes(chunk: Buffer): void;
+  /** The connection is over. Told once. */
+  over(reason: DownReason, detail: string): void;
+}
+
+export class Connection {
+  readonly socket: Socket;
+  /** The far address; for the log. */
+  readonly remote: string;
+  user: ConnectionUser;
+  #open = true;
+
+  constructor(socket: Socket, remote: string, user: ConnectionUser) {
+    this.socket = socket;
+    this.user = user;
+    this.remote = remote;
+    socket.on('data', (chunk: Buffer) => {
+      if (this.#open) this.user.bytes(chunk);
+    });
+    // The first of these three to come tells; the peer's FIN is enough, nobody speaks in one direction only.
+    socket.on('error', (error: NodeJS.ErrnoException) => this.#over(reasonOf(error), error.message));
+    socket.on('end', () => this.#over('closed', 'the peer closed the connection'));
+    socket.on('close', () => this.#over('closed', 'the connection closed'));
+  }
+
+  /** Closes without a word. What the kernel has taken is still sent. */
+  close(): void {
+    this.#open = false;
+    this.socket.destroy();
+  }
+
+  /** Closes once what is waiting was handed to the kernel, or when `destroy` is called on the socket. */
+  finish(): void {
+    this.#open = false;
+    this.socket.end(() => this.socket.destroy());
+  }
+
+  #over(reason: DownReason, detail: string): void {
+    if (!this.#open) return;
+    this.close();
+    this.user.over(reason, detail);
+  }
+}
+
+/** What an error of a socket means. `refused`: the peer's host answered and nothing listens there. */
+function reasonOf(error: NodeJS.ErrnoException): DownReason {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'refused';
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return 'closed';
+    default:
+      return 'unreachable';
+  }
+}

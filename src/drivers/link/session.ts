@@ -1,0 +1,139 @@
+/**
+ * A session: one authenticated connection of one path. Messages in, frames out, and back. What is sent within one turn
+ * of the event loop leaves in one write; the data of operations are handed to the kernel where they lie.
+ */
+import { Fault } from '../../base/fault.ts';
+import type { LinkMessage } from '../../ports/link.ts';
+import type { SessionTerms } from '../../wire/link-conversation.ts';
+import { FrameReader, FrameWriter } from '../../wire/link-frame.ts';
+import { decodeMessage } from '../../wire/link-messages.ts';
+import type { Connection, DownReason } from './connection.ts';
+
+export interface SessionUser {
+  message(session: Session, message: LinkMessage): void;
+  /** A frame of a type that a newer version knows, and that may be skipped. */
+  skipped(session: Session, type: number): void;
+  /** The session is over. Told once, never from within `send`; not told after `close`. */
+  over(session: Session, reason: DownReason, detail: string): void;
+}
+
+export class Session {
+  readonly terms: SessionTerms;
+  /** True: this side connected. */
+  readonly dialed: boolean;
+  /** When the session began, by the link's clock. */
+  readonly sinceMs: number;
+  /** The far address, for the log. */
+  readonly remote: string;
+  readonly #connection: Connection;
+  readonly #user: SessionUser;
+  readonly #backlogBytes: number;
+  readonly #writer: FrameWriter;
+  readonly #reader: FrameReader;
+  #live = true;
+  #flushing = false;
+
+  constructor(
+    connection: Connection,
+    terms: SessionTerms,
+    dialed: boolean,
+    sinceMs: number,
+    backlogBytes: number,
+    user: SessionUser,
+  ) {
+    this.terms = terms;
+    this.dialed = dialed;
+    this.sinceMs = sinceMs;
+    this.remote = connection.remote;
+    this.#connection = connection;
+    this.#user = user;
+    this.#backlogBytes = backlogBytes;
+    this.#writer = new FrameWriter(terms.version, terms.sendCounter);
+    this.#reader = new FrameReader(terms.receiveCounter);
+  }
+
+  /** Begins to deliver; `rest` is what came behind the handshake. */
+  start(rest: Buffer): void {
+    if (!this.#live) return;
+    this.#connection.user = {
+      bytes: (chunk) => this.#bytes(chunk),
+      over: (reason, detail) => this.#over(reason, detail),
+    };
+    if (rest.length > 0) this.#bytes(rest);
+  }
+
+  /** False when the session is over, also because this message does not fit into its backlog any more. */
+  send(message: LinkMessage): boolean {
+    if (!this.#live) return false;
+    this.#writer.write(message);
+    if (this.waitingBytes > this.#backlogBytes) {
+      const detail = `more than ${this.#backlogBytes} bytes are waiting to be sent`;
+      this.close();
+      process.nextTick(() => this.#user.over(this, 'silent', detail));
+      return false;
+    }
+    if (!this.#flushing) {
+      this.#flushing = true;
+      process.nextTick(this.#flush);
+    }
+    return true;
+  }
+
+  /** Bytes handed over and not yet taken by the kernel. */
+  get waitingBytes(): number {
+    return this.#connection.socket.writableLength + this.#writer.pendingBytes;
+  }
+
+  /** Nothing is sent or delivered any more, and nothing told. */
+  close(): void {
+    this.#live = false;
+    this.#connection.close();
+  }
+
+  /** Like `close`, but what was sent still leaves if it can; `destroy` on the returned socket ends that. */
+  finish(): { destroy(): void; once(event: 'close', run: () => void): void } {
+    if (this.#live) this.#flush();
+    this.#live = false;
+    this.#connection.finish();
+    return this.#connection.socket;
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    if (!this.#live || this.#writer.pendingBytes === 0) return;
+    const { socket } = this.#connection;
+    const parts = this.#writer.take();
+    if (parts.length > 1) socket.cork();
+    for (const part of parts) socket.write(part);
+    if (parts.length > 1) socket.uncork();
+  };
+
+  #bytes(chunk: Buffer): void {
+    const reader = this.#reader;
+    reader.feed(chunk);
+    while (this.#live) {
+      const frame = reader.next();
+      if (frame === null) return;
+      if (frame instanceof Fault) return this.#rubbish(frame);
+      const message = decodeMessage(frame.type, frame.control, frame.operations, this.terms.version);
+      if (message instanceof Fault) return this.#rubbish(message);
+      if (message !== null) this.#user.message(this, message);
+      else if (frame.ignorable) this.#user.skipped(this, frame.type);
+      else
+        return this.#rubbish(
+          new Fault('corrupt', `A frame is of type ${frame.type}, which this version does not know.`),
+        );
+    }
+  }
+
+  #rubbish(fault: Fault): void {
+    this.#connection.close();
+    this.#over('protocol', fault.message);
+  }
+
+  #over(reason: DownReason, detail: string): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.#user.over(this, reason, detail);
+  }
+}
