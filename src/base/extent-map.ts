@@ -6,10 +6,19 @@
  * moves at most one chunk's worth of numbers. That is what a B+-tree of two levels would do, with less memory per piece
  * and nothing allocated in steady state.
  */
+import {
+  appendPieces,
+  CHUNK_PIECES,
+  type Chunk,
+  firstEndingBeyond,
+  insertPiece,
+  lastByte,
+  movePieces,
+  newChunk,
+  removePieces,
+} from './extent-chunk.ts';
 import { assert } from './fault.ts';
 
-/** Pieces in a full chunk: few enough that moving half of them is cheap, enough that the list of chunks stays short. */
-const CHUNK_PIECES = 64;
 /** A chunk that falls below this joins a neighbour, so that a map which shrank gives its memory back. */
 const SPARSE_PIECES = 16;
 /** Joined chunks stay below this, so that the next insertions do not split them again at once. */
@@ -17,14 +26,6 @@ const JOINED_PIECES = 48;
 
 /** The first byte number that does not exist: beyond 2^53 numbers are no longer exact. */
 const END_OF_BYTES = Number.MAX_SAFE_INTEGER + 1;
-
-/** Neighbouring pieces, ascending; the first `length` entries of each array count. */
-interface Chunk<T> {
-  readonly froms: Float64Array;
-  readonly tos: Float64Array;
-  readonly values: (T | undefined)[];
-  length: number;
-}
 
 /** One piece as `entries` gives it: the bytes [from, to). */
 export interface Extent<T> {
@@ -291,16 +292,7 @@ export class ExtentMap<T> {
         chunk = rear;
       }
     }
-    const { froms, tos, values } = chunk;
-    for (let i = chunk.length; i > at; i -= 1) {
-      froms[i] = froms[i - 1]!;
-      tos[i] = tos[i - 1]!;
-      values[i] = values[i - 1];
-    }
-    froms[at] = from;
-    tos[at] = to;
-    values[at] = value;
-    chunk.length += 1;
+    insertPiece(chunk, at, from, to, value);
     this.#pieces += 1;
     if (at === 0) this.#firsts[c] = from;
   }
@@ -338,68 +330,4 @@ function checkRange(offset: number, length: number): void {
   assert(Number.isSafeInteger(offset) && offset >= 0, 'an offset is a whole number of bytes');
   assert(Number.isSafeInteger(length) && length >= 0, 'a length is a whole number of bytes');
   assert(length <= END_OF_BYTES - offset, 'a range ends at or before byte 2^53');
-}
-
-function newChunk<T>(): Chunk<T> {
-  return {
-    froms: new Float64Array(CHUNK_PIECES),
-    tos: new Float64Array(CHUNK_PIECES),
-    values: new Array<T | undefined>(CHUNK_PIECES).fill(undefined),
-    length: 0,
-  };
-}
-
-/** The byte behind the chunk's last piece. */
-function lastByte<T>(chunk: Chunk<T>): number {
-  return chunk.tos[chunk.length - 1]!;
-}
-
-/** Index of the first piece that ends beyond `offset`, or the chunk's length. */
-function firstEndingBeyond<T>(chunk: Chunk<T>, offset: number): number {
-  const tos = chunk.tos;
-  let low = 0;
-  let high = chunk.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (tos[middle]! <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Takes the pieces [at, end) out of the chunk. */
-function removePieces<T>(chunk: Chunk<T>, at: number, end: number): void {
-  const { froms, tos, values } = chunk;
-  const gone = end - at;
-  const length = chunk.length - gone;
-  for (let i = at; i < length; i += 1) {
-    froms[i] = froms[i + gone]!;
-    tos[i] = tos[i + gone]!;
-    values[i] = values[i + gone];
-  }
-  for (let i = length; i < chunk.length; i += 1) values[i] = undefined;
-  chunk.length = length;
-}
-
-/** Moves the pieces from index `keep` on into the empty chunk `rear`. */
-function movePieces<T>(chunk: Chunk<T>, keep: number, rear: Chunk<T>): void {
-  for (let i = keep; i < chunk.length; i += 1) {
-    rear.froms[i - keep] = chunk.froms[i]!;
-    rear.tos[i - keep] = chunk.tos[i]!;
-    rear.values[i - keep] = chunk.values[i];
-    chunk.values[i] = undefined;
-  }
-  rear.length = chunk.length - keep;
-  chunk.length = keep;
-}
-
-/** Puts all of `behind`'s pieces at the end of the chunk. */
-function appendPieces<T>(chunk: Chunk<T>, behind: Chunk<T>): void {
-  const at = chunk.length;
-  for (let i = 0; i < behind.length; i += 1) {
-    chunk.froms[at + i] = behind.froms[i]!;
-    chunk.tos[at + i] = behind.tos[i]!;
-    chunk.values[at + i] = behind.values[i];
-  }
-  chunk.length = at + behind.length;
 }
