@@ -21,6 +21,7 @@ import { crc32c } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
 import { NO_BYTES, type Operation, OPERATION_HEADER_BYTES, OperationKind } from '../base/operation.ts';
+import { readU64, writeU64 } from './numbers.ts';
 
 /** Longest target, in bytes of UTF-8. */
 export const TARGET_BYTES_MAX = 64;
@@ -33,9 +34,6 @@ export const OPERATION_HEAD_BYTES_MAX = OPERATION_HEADER_BYTES + TARGET_BYTES_MA
 const MAGIC = 0x706f4648;
 /** The checksum covers the header from here on. */
 const CHECKED_FROM = 8;
-/** The high half of a 64-bit number that a JavaScript number holds exactly is below this. */
-const HIGH_LIMIT = 1 << 21;
-const TWO_32 = 2 ** 32;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -88,10 +86,10 @@ export function encodeOperationHeader(operation: Operation, into: Buffer, at: nu
   into[at + 9] = 0;
   into.writeUInt16LE(target, at + 10);
   into.writeUInt32LE(operation.data.length, at + 12);
-  writeNumber(into, at + 16, operation.epoch);
-  writeNumber(into, at + 24, operation.sequence);
-  writeNumber(into, at + 32, operation.offset);
-  writeNumber(into, at + 40, operation.length);
+  writeU64(into, at + 16, operation.epoch);
+  writeU64(into, at + 24, operation.sequence);
+  writeU64(into, at + 32, operation.offset);
+  writeU64(into, at + 40, operation.length);
   into.writeUInt32LE(operation.dataCrc, at + 48);
   into.fill(0, at + 52, at + 64);
   const end = at + OPERATION_HEADER_BYTES + target;
@@ -118,10 +116,10 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
     return new Fault('corrupt', `an operation of unknown kind ${kind}`);
   }
   const dataLength = bytes.readUInt32LE(at + 12);
-  const epoch = readNumber(bytes, at + 16);
-  const sequence = readNumber(bytes, at + 24);
-  const offset = readNumber(bytes, at + 32);
-  const length = readNumber(bytes, at + 40);
+  const epoch = readU64(bytes, at + 16);
+  const sequence = readU64(bytes, at + 24);
+  const offset = readU64(bytes, at + 32);
+  const length = readU64(bytes, at + 40);
   const dataCrc = bytes.readUInt32LE(at + 48);
   if (epoch < 1 || sequence < 1) return new Fault('corrupt', 'an operation without epoch or sequence');
   if (offset < 0 || length < 1 || !Number.isSafeInteger(offset + length)) {
@@ -177,17 +175,4 @@ export function decodeOperation(bytes: Buffer, at: number, limit: number): Decod
   const operation = attachData(head, bytes, head.next);
   if (operation instanceof Fault) return operation;
   return { operation, next: head.next + head.dataLength };
-}
-
-function writeNumber(into: Buffer, at: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, 'a number on the wire is a safe integer');
-  const high = Math.floor(value / TWO_32);
-  into.writeUInt32LE(value - high * TWO_32, at);
-  into.writeUInt32LE(high, at + 4);
-}
-
-/** -1 when it is not a safe integer. */
-function readNumber(bytes: Buffer, at: number): number {
-  const high = bytes.readUInt32LE(at + 4);
-  return high < HIGH_LIMIT ? high * TWO_32 + bytes.readUInt32LE(at) : -1;
 }
