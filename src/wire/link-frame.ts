@@ -272,7 +272,8 @@ function checkHeader(header: Buffer, at: number, counter: number): string | null
   if (crc32c(header.subarray(at, at + 28)) !== header.readUInt32LE(at + 28))
     return 'its header does not match its checksum';
   const found = readU64(header, at + 8);
-  if (found !== counter) return `its counter is ${found - counter} off: it is of another session, or frames are missing`;
+  if (found !== counter)
+    return `its counter is ${found - counter} off: it is of another session, or frames are missing`;
   const flags = header[at + 5]!;
   if ((flags & ~FLAG_IGNORABLE) !== 0 || header.readUInt16LE(at + 6) !== 0) return `it has unknown flags, ${flags}`;
   const controlBytes = header.readUInt32LE(at + 16);
