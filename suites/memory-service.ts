@@ -146,7 +146,7 @@ export class MemoryService implements VolumeService {
   #status(offset: number, length: number): Extent[] {
     const end = offset + length;
     const extents: { offset: number; length: number; hole: boolean }[] = [];
-    for (let at = offset; at < end; ) {
+    for (let at = offset; at < end;) {
       const block = Math.floor(at / BLOCK_BYTES);
       const until = Math.min(end, (block + 1) * BLOCK_BYTES);
       const hole = this.#allocated[block] === 0;

@@ -3,9 +3,8 @@
  * with the server and no other code. Promises, pipelining, every command; whatever the server says that the document
  * does not allow ends the connection with an error that names it.
  */
-import net from 'node:net';
+import type net from 'node:net';
 import {
-  ChunkType,
   Command,
   CommandFlag,
   HandshakeFlag,
@@ -15,167 +14,11 @@ import {
   OptionReply,
   TransmissionFlag,
 } from '../src/wire/nbd.ts';
+import { type Answer, AnswerReader, type ClientStyle, type Pending, type StatusDescriptor } from './nbd-answers.ts';
+import { dial, infoData, metaData, NbdConnectionLost } from './nbd-dialog.ts';
 
-/** The server answered a request with an error value. */
-export class NbdReplyError extends Error {
-  readonly error: number;
-  constructor(error: number, message: string) {
-    super(`the server answered with error ${error}${message === '' ? '' : `: ${message}`}`);
-    this.name = 'NbdReplyError';
-    this.error = error;
-  }
-}
-
-/** The server answered an option with an error. */
-export class NbdOptionError extends Error {
-  readonly type: number;
-  constructor(option: number, type: number, message: string) {
-    super(`the server answered option ${option} with 0x${type.toString(16)}${message === '' ? '' : `: ${message}`}`);
-    this.name = 'NbdOptionError';
-    this.type = type;
-  }
-}
-
-/** The connection ended; whether an unanswered request happened is not known. */
-export class NbdConnectionLost extends Error {
-  constructor(why: string) {
-    super(`the connection is lost: ${why}`);
-    this.name = 'NbdConnectionLost';
-  }
-}
-
-/** One reply to an option, as it came. */
-export interface OptionReplyMessage {
-  readonly type: number;
-  readonly data: Buffer;
-}
-
-/** A connection before transmission: the greeting has been read, nothing sent. */
-export class NbdDialog {
-  readonly socket: net.Socket;
-  handshakeFlags = 0;
-  #received: Buffer = Buffer.alloc(0);
-  #lost: string | null = null;
-  #wake: (() => void) | null = null;
-  readonly #onData = (piece: Buffer): void => {
-    this.#received = Buffer.concat([this.#received, piece]);
-    this.#wake?.();
-  };
-
-  constructor(socket: net.Socket) {
-    this.socket = socket;
-    socket.on('data', this.#onData);
-    socket.on('error', (error) => (this.#lost ??= error.message));
-    socket.on('close', () => {
-      this.#lost ??= 'the server closed it';
-      this.#wake?.();
-    });
-  }
-
-  /** Exactly `count` bytes. */
-  async take(count: number): Promise<Buffer> {
-    while (this.#received.length < count) {
-      if (this.#lost !== null) throw new NbdConnectionLost(this.#lost);
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-    const taken = this.#received.subarray(0, count);
-    this.#received = this.#received.subarray(count);
-    return taken;
-  }
-
-  /** Resolves when the server has closed the connection, with the bytes that came before. */
-  async closed(): Promise<Buffer> {
-    while (this.#lost === null) await new Promise<void>((resolve) => (this.#wake = resolve));
-    return this.#received;
-  }
-
-  send(bytes: Buffer): void {
-    this.socket.write(bytes);
-  }
-
-  sendFlags(flags: number): void {
-    const out = Buffer.alloc(4);
-    out.writeUInt32BE(flags);
-    this.send(out);
-  }
-
-  sendOption(option: number, data: Buffer = Buffer.alloc(0)): void {
-    const head = Buffer.alloc(16);
-    head.writeUInt32BE(Magic.optionHigh, 0);
-    head.writeUInt32BE(Magic.optionLow, 4);
-    head.writeUInt32BE(option, 8);
-    head.writeUInt32BE(data.length, 12);
-    this.send(Buffer.concat([head, data]));
-  }
-
-  async takeOptionReply(option: number): Promise<OptionReplyMessage> {
-    const head = await this.take(20);
-    if (head.readUInt32BE(0) !== Magic.optionReplyHigh || head.readUInt32BE(4) !== Magic.optionReplyLow) {
-      throw new Error(`an option reply began with ${head.toString('hex', 0, 8)}`);
-    }
-    if (head.readUInt32BE(8) !== option) throw new Error(`the reply is to option ${head.readUInt32BE(8)}, not ${option}`);
-    return { type: head.readUInt32BE(12), data: await this.take(head.readUInt32BE(16)) };
-  }
-
-  /** All replies to one option, the final one included. */
-  async option(option: number, data?: Buffer): Promise<OptionReplyMessage[]> {
-    this.sendOption(option, data);
-    const replies: OptionReplyMessage[] = [];
-    for (;;) {
-      const reply = await this.takeOptionReply(option);
-      replies.push(reply);
-      if (reply.type === OptionReply.ack || reply.type >= 0x80000000) return replies;
-    }
-  }
-
-  /** As `option`, but an error reply is thrown. */
-  async must(option: number, data?: Buffer): Promise<OptionReplyMessage[]> {
-    const replies = await this.option(option, data);
-    const last = replies.at(-1)!;
-    if (last.type !== OptionReply.ack) throw new NbdOptionError(option, last.type, last.data.toString());
-    return replies;
-  }
-
-  /** Hands over to the transmission phase: bytes received so far, and the socket without this dialog's listener. */
-  leave(): Buffer {
-    this.socket.off('data', this.#onData);
-    return this.#received;
-  }
-}
-
-/** Connects and reads the greeting. */
-export async function dial(host: string, port: number): Promise<NbdDialog> {
-  const socket = net.connect({ host, port, noDelay: true });
-  const dialog = new NbdDialog(socket);
-  const greeting = await dialog.take(18);
-  if (greeting.toString('latin1', 0, 16) !== 'NBDMAGICIHAVEOPT') throw new Error('this is no newstyle NBD server');
-  dialog.handshakeFlags = greeting.readUInt16BE(16);
-  return dialog;
-}
-
-/** Data of INFO and GO. */
-export function infoData(name: string, wanted: readonly number[]): Buffer {
-  const nameBytes = Buffer.from(name);
-  const out = Buffer.alloc(6 + nameBytes.length + 2 * wanted.length);
-  out.writeUInt32BE(nameBytes.length, 0);
-  nameBytes.copy(out, 4);
-  out.writeUInt16BE(wanted.length, 4 + nameBytes.length);
-  wanted.forEach((info, i) => out.writeUInt16BE(info, 6 + nameBytes.length + 2 * i));
-  return out;
-}
-
-/** Data of LIST_META_CONTEXT and SET_META_CONTEXT. */
-export function metaData(name: string, queries: readonly string[]): Buffer {
-  const strings = [name, ...queries].map((text) => {
-    const bytes = Buffer.from(text);
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    return Buffer.concat([length, bytes]);
-  });
-  const count = Buffer.alloc(4);
-  count.writeUInt32BE(queries.length);
-  return Buffer.concat([strings[0]!, count, ...strings.slice(1)]);
-}
+export { NbdReplyError, type Answer, type ReadChunk, type StatusDescriptor } from './nbd-answers.ts';
+export { NbdConnectionLost, NbdOptionError } from './nbd-dialog.ts';
 
 export interface ConnectOptions {
   /** Ask for structured replies. Defaults to true. */
@@ -210,7 +53,8 @@ export async function connect(
   const contexts = new Map<number, string>();
   if (options.metaContexts !== undefined) {
     for (const reply of await dialog.must(Option.setMetaContext, metaData(exportName, options.metaContexts))) {
-      if (reply.type === OptionReply.metaContext) contexts.set(reply.data.readUInt32BE(0), reply.data.toString('utf8', 4));
+      if (reply.type === OptionReply.metaContext)
+        contexts.set(reply.data.readUInt32BE(0), reply.data.toString('utf8', 4));
     }
   }
   let size: bigint;
@@ -223,7 +67,9 @@ export async function connect(
     flags = reply.readUInt16BE(8);
   } else {
     const replies = await dialog.must(Option.go, infoData(exportName, [Info.blockSize]));
-    const infos = new Map(replies.filter((r) => r.type === OptionReply.info).map((r) => [r.data.readUInt16BE(0), r.data]));
+    const infos = new Map(
+      replies.filter((r) => r.type === OptionReply.info).map((r) => [r.data.readUInt16BE(0), r.data]),
+    );
     const exported = infos.get(Info.export);
     if (exported === undefined) throw new Error('the server did not describe the export');
     size = exported.readBigUInt64BE(2);
@@ -236,39 +82,6 @@ export async function connect(
   return new NbdClient(dialog.socket, dialog.leave(), style, Number(size), flags, blocks, contexts);
 }
 
-/** One content chunk of a structured read. */
-export interface ReadChunk {
-  readonly offset: number;
-  readonly length: number;
-  readonly hole: boolean;
-}
-/** What one request was answered by. */
-export interface Answer {
-  /** Bytes of a read, else empty. */
-  readonly data: Buffer;
-  /** Content chunks of a read, in order of arrival; empty with simple replies. */
-  readonly chunks: readonly ReadChunk[];
-  /** Descriptors of a block status by context id. */
-  readonly status: ReadonlyMap<number, readonly StatusDescriptor[]>;
-}
-export interface StatusDescriptor {
-  readonly length: number;
-  readonly flags: number;
-}
-
-interface Pending {
-  readonly type: number;
-  readonly offset: bigint;
-  readonly length: number;
-  readonly data: Buffer;
-  readonly chunks: ReadChunk[];
-  readonly status: Map<number, StatusDescriptor[]>;
-  covered: number;
-  error: NbdReplyError | null;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
 export class NbdClient {
   readonly sizeBytes: number;
   /** Transmission flags of the export. */
@@ -279,19 +92,17 @@ export class NbdClient {
   /** Resolves with the reason when the connection has ended, however it did. */
   readonly closed: Promise<string>;
   readonly socket: net.Socket;
-  /** Cookies in the order in which their replies ended: tests of ordering read it. Bounded to the last 4096. */
-  readonly answered: bigint[] = [];
-  readonly #style: 'simple' | 'structured' | 'extended';
+  readonly #style: ClientStyle;
   readonly #pending = new Map<bigint, Pending>();
+  readonly #reader: AnswerReader;
   #cookie = 1n;
-  #received: Buffer;
   #lost: string | null = null;
   #outgoing: Buffer[] = [];
 
   constructor(
     socket: net.Socket,
     received: Buffer,
-    style: 'simple' | 'structured' | 'extended',
+    style: ClientStyle,
     sizeBytes: number,
     flags: number,
     blockSizes: BlockSizes | null,
@@ -303,11 +114,19 @@ export class NbdClient {
     this.blockSizes = blockSizes;
     this.contexts = contexts;
     this.#style = style;
-    this.#received = received;
     this.closed = new Promise((resolve) => socket.on('close', () => resolve(this.#lose('the server closed it'))));
     socket.on('error', (error) => this.#lose(error.message));
-    socket.on('data', (piece: Buffer) => this.#push(piece));
-    if (received.length > 0) this.#push(Buffer.alloc(0));
+    this.#reader = new AnswerReader(style, contexts, this.#pending, (why) => {
+      this.#lose(why);
+      socket.destroy();
+    });
+    socket.on('data', (piece: Buffer) => this.#reader.push(piece));
+    if (received.length > 0) this.#reader.push(received);
+  }
+
+  /** Cookies in the order in which their replies ended; the last 4096. */
+  get answered(): readonly bigint[] {
+    return this.#reader.answered;
   }
 
   /** Requests sent and not answered. */
@@ -365,7 +184,10 @@ export class NbdClient {
     return descriptors;
   }
 
-  /** Any request, valid or not. `payload` is sent as it is, whatever `length` says. */
+  /**
+   * Any request, valid or not. `payload` is sent as it is, whatever `length` says; with extended headers the request is
+   * then marked as one with a payload.
+   */
   request(type: number, flags: number, offset: number | bigint, length: number, payload?: Buffer): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#lost !== null) return reject(new NbdConnectionLost(this.#lost));
@@ -382,7 +204,8 @@ export class NbdClient {
         resolve,
         reject,
       });
-      this.#send(this.header(type, flags, cookie, BigInt(offset), length));
+      const marked = payload !== undefined && this.#style === 'extended' ? flags | CommandFlag.payloadLength : flags;
+      this.#send(this.header(type, marked, cookie, BigInt(offset), length));
       if (payload !== undefined) this.#send(payload);
     });
   }
@@ -392,7 +215,7 @@ export class NbdClient {
     const extended = this.#style === 'extended';
     const out = Buffer.alloc(extended ? 32 : 28);
     out.writeUInt32BE(extended ? Magic.extendedRequest : Magic.request, 0);
-    out.writeUInt16BE(extended && type === Command.write ? flags | CommandFlag.payloadLength : flags, 4);
+    out.writeUInt16BE(flags, 4);
     out.writeUInt16BE(type, 6);
     out.writeBigUInt64BE(cookie, 8);
     out.writeBigUInt64BE(offset, 16);
@@ -433,147 +256,6 @@ export class NbdClient {
     for (const pending of this.#pending.values()) pending.reject(new NbdConnectionLost(why));
     this.#pending.clear();
     return why;
-  }
-
-  #push(piece: Buffer): void {
-    this.#received = this.#received.length === 0 ? piece : Buffer.concat([this.#received, piece]);
-    try {
-      let at = 0;
-      for (;;) {
-        const used = this.#message(this.#received.subarray(at));
-        if (used === 0) break;
-        at += used;
-      }
-      this.#received = this.#received.subarray(at);
-    } catch (error) {
-      this.#lose(error instanceof Error ? error.message : String(error));
-      this.socket.destroy();
-    }
-  }
-
-  /** Handles one whole message at the start of `bytes`; returns its length, 0 when it is not all there. */
-  #message(bytes: Buffer): number {
-    if (bytes.length < 16) return 0;
-    const magic = bytes.readUInt32BE(0);
-    if (magic === Magic.simpleReply && this.#style !== 'extended') return this.#simple(bytes);
-    if (magic === Magic.structuredReply && this.#style === 'structured') {
-      if (bytes.length < 20 || bytes.length < 20 + bytes.readUInt32BE(16)) return 0;
-      return this.#chunk(bytes, 20, bytes.readUInt32BE(16));
-    }
-    if (magic === Magic.extendedReply && this.#style === 'extended') {
-      if (bytes.length < 32) return 0;
-      const length = Number(bytes.readBigUInt64BE(24));
-      if (bytes.length < 32 + length) return 0;
-      const { offset } = this.#find(bytes.readBigUInt64BE(8));
-      if (bytes.readBigUInt64BE(16) !== offset) throw new Error('an extended reply names another offset than its request');
-      return this.#chunk(bytes, 32, length);
-    }
-    throw new Error(`a ${this.#style} reply began with 0x${magic.toString(16)}`);
-  }
-
-  #simple(bytes: Buffer): number {
-    const cookie = bytes.readBigUInt64BE(8);
-    const pending = this.#find(cookie);
-    const error = bytes.readUInt32BE(4);
-    if (pending.type === Command.read && this.#style !== 'simple') throw new Error('a read was answered by a simple reply');
-    if (error !== 0) {
-      pending.error = new NbdReplyError(error, '');
-      this.#finish(cookie, pending);
-      return 16;
-    }
-    const dataBytes = pending.type === Command.read ? pending.length : 0;
-    if (bytes.length < 16 + dataBytes) return 0;
-    bytes.copy(pending.data, 0, 16, 16 + dataBytes);
-    pending.covered = dataBytes;
-    this.#finish(cookie, pending);
-    return 16 + dataBytes;
-  }
-
-  #chunk(bytes: Buffer, head: number, length: number): number {
-    const flags = bytes.readUInt16BE(4);
-    const type = bytes.readUInt16BE(6);
-    const cookie = bytes.readBigUInt64BE(8);
-    const pending = this.#find(cookie);
-    const payload = bytes.subarray(head, head + length);
-    switch (type) {
-      case ChunkType.none:
-        if (length !== 0 || (flags & 1) === 0) throw new Error('a NONE chunk with data, or not the last');
-        break;
-      case ChunkType.offsetData:
-        if (length < 9) throw new Error('an OFFSET_DATA chunk without data');
-        this.#content(pending, Number(payload.readBigUInt64BE(0)), payload.subarray(8), length - 8);
-        break;
-      case ChunkType.offsetHole:
-        if (length !== 12) throw new Error('an OFFSET_HOLE chunk of the wrong length');
-        this.#content(pending, Number(payload.readBigUInt64BE(0)), null, payload.readUInt32BE(8));
-        break;
-      case ChunkType.blockStatus:
-        this.#status(pending, payload, 4, 8);
-        break;
-      case ChunkType.blockStatusExtended:
-        if (this.#style !== 'extended') throw new Error('an extended block status without extended headers');
-        this.#status(pending, payload, 8, 16);
-        break;
-      default: {
-        if ((type & 0x8000) === 0) throw new Error(`a chunk of unknown type ${type}`);
-        const messageBytes = payload.readUInt16BE(4);
-        if (messageBytes > length - 6 || messageBytes > 4096) throw new Error('an error message beyond its chunk');
-        if (payload.readUInt32BE(0) === 0) throw new Error('an error chunk without an error');
-        pending.error ??= new NbdReplyError(payload.readUInt32BE(0), payload.toString('utf8', 6, 6 + messageBytes));
-      }
-    }
-    if ((flags & 1) !== 0) this.#finish(cookie, pending);
-    return head + length;
-  }
-
-  #content(pending: Pending, offset: number, data: Buffer | null, length: number): void {
-    const start = Number(pending.offset);
-    if (pending.type !== Command.read) throw new Error('content in the answer to something other than a read');
-    if (length === 0 || offset < start || offset + length > start + pending.length) throw new Error('content out of range');
-    if (pending.chunks.some((chunk) => offset < chunk.offset + chunk.length && chunk.offset < offset + length)) {
-      throw new Error('content chunks overlap');
-    }
-    if (data !== null) data.copy(pending.data, offset - start);
-    pending.chunks.push({ offset, length, hole: data === null });
-    pending.covered += length;
-  }
-
-  #status(pending: Pending, payload: Buffer, head: number, each: number): void {
-    if (pending.type !== Command.blockStatus) throw new Error('a status in the answer to something else');
-    const count = (payload.length - head) / each;
-    if (count < 1 || !Number.isInteger(count)) throw new Error('a block status chunk of the wrong length');
-    if (each === 16 && ![0, count].includes(payload.readUInt32BE(4))) throw new Error('a wrong descriptor count');
-    const context = payload.readUInt32BE(0);
-    if (!this.contexts.has(context)) throw new Error(`a status for context ${context}, which was not selected`);
-    if (pending.status.has(context)) throw new Error('two status chunks for one context');
-    const descriptors: StatusDescriptor[] = [];
-    for (let at = head; at < payload.length; at += each) {
-      const length = each === 16 ? Number(payload.readBigUInt64BE(at)) : payload.readUInt32BE(at);
-      const flags = each === 16 ? Number(payload.readBigUInt64BE(at + 8)) : payload.readUInt32BE(at + 4);
-      if (length === 0) throw new Error('an empty status descriptor');
-      descriptors.push({ length, flags });
-    }
-    pending.status.set(context, descriptors);
-  }
-
-  #find(cookie: bigint): Pending {
-    const pending = this.#pending.get(cookie);
-    if (pending === undefined) throw new Error(`an answer to ${cookie}, which is not outstanding`);
-    return pending;
-  }
-
-  #finish(cookie: bigint, pending: Pending): void {
-    this.#pending.delete(cookie);
-    this.answered.push(cookie);
-    if (this.answered.length > 4096) this.answered.shift();
-    if (pending.error !== null) return pending.reject(pending.error);
-    if (pending.type === Command.read && pending.covered !== pending.length) {
-      throw new Error(`a read of ${pending.length} bytes was answered with ${pending.covered}`);
-    }
-    if (pending.type === Command.blockStatus && pending.status.size !== this.contexts.size) {
-      throw new Error('a block status was not answered for every context');
-    }
-    pending.resolve({ data: pending.data, chunks: pending.chunks, status: pending.status });
   }
 }
 

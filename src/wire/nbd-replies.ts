@@ -113,7 +113,12 @@ export interface StatusStretch {
  * A block status chunk of its own size, the last of its reply. Extended headers carry 64 bit lengths; otherwise every
  * stretch has to be below 2^32.
  */
-export function statusChunk(extended: boolean, to: ReplyTo, contextId: number, stretches: readonly StatusStretch[]): Buffer {
+export function statusChunk(
+  extended: boolean,
+  to: ReplyTo,
+  contextId: number,
+  stretches: readonly StatusStretch[],
+): Buffer {
   const payload = extended ? 8 + 16 * stretches.length : 4 + 8 * stretches.length;
   const out = Buffer.alloc((extended ? EXTENDED_REPLY_BYTES : STRUCTURED_REPLY_BYTES) + payload);
   const type = extended ? ChunkType.blockStatusExtended : ChunkType.blockStatus;
@@ -123,7 +128,9 @@ export function statusChunk(extended: boolean, to: ReplyTo, contextId: number, s
   for (const stretch of stretches) {
     const state = stretch.hole ? AllocationState.hole | AllocationState.zero : 0;
     // the extended descriptor has its flags in the low half of a 64 bit field
-    at = extended ? put64(out, put64(out, at, stretch.length), state) : out.writeUInt32BE(state, out.writeUInt32BE(stretch.length, at));
+    at = extended
+      ? put64(out, put64(out, at, stretch.length), state)
+      : out.writeUInt32BE(state, out.writeUInt32BE(stretch.length, at));
   }
   return out;
 }

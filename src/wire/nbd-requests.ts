@@ -124,7 +124,9 @@ export class RequestParser {
       : bytes.readUInt32BE(at + 24);
     fields.payload = NO_BYTES;
     fields.oversized = false;
-    const hasPayload = this.#extended ? (fields.flags & CommandFlag.payloadLength) !== 0 : fields.type === Command.write;
+    const hasPayload = this.#extended
+      ? (fields.flags & CommandFlag.payloadLength) !== 0
+      : fields.type === Command.write;
     return hasPayload && fields.length > 0 ? this.#takePayload(fields.length) : 'request';
   }
 

@@ -39,7 +39,7 @@ export function refusalOf(request: RequestFields, rules: RequestRules): Refusal 
   if (type > Command.blockStatus) return Refusals.unknownCommand;
   if (type === Command.disconnect) return null;
   if ((flags & ~flagsOf(type, rules)) !== 0) return Refusals.unknownFlag;
-  if (rules.extended && (flags & CommandFlag.payloadLength) !== 0 !== (type === Command.write)) {
+  if (rules.extended && ((flags & CommandFlag.payloadLength) !== 0) !== (type === Command.write)) {
     return type === Command.write ? Refusals.missingPayload : Refusals.unexpectedPayload;
   }
   const offset = offsetOf(request);

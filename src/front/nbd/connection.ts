@@ -101,7 +101,12 @@ export class Connection implements TransmissionPort {
     const { agreement } = step;
     this.#transmission = new Transmission(this.#exported, agreement, this.#out, this, negotiation.parser.queue);
     const { name } = this.#exported;
-    this.#log('nbd.serve', { volume: name, client: this.#client, replies: agreement.style, allocation: agreement.allocation });
+    this.#log('nbd.serve', {
+      volume: name,
+      client: this.#client,
+      replies: agreement.style,
+      allocation: agreement.allocation,
+    });
     this.#transmission.begin();
   }
 

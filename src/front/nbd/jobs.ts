@@ -173,4 +173,3 @@ class WritePart implements ModifyRequest {
     this.#whole.partEnded(fault);
   }
 }
-

@@ -82,7 +82,8 @@ export class Negotiation {
         case 'garbage':
           return fail(event.reason);
         case 'flags':
-          if ((event.flags & ~CLIENT_FLAGS) !== 0) return fail(`client flags 0x${event.flags.toString(16)} are unknown`);
+          if ((event.flags & ~CLIENT_FLAGS) !== 0)
+            return fail(`client flags 0x${event.flags.toString(16)} are unknown`);
           this.#flags = event.flags;
           break;
         case 'option': {
@@ -95,7 +96,8 @@ export class Negotiation {
 
   /** One option; null when its answer is all there was to do. */
   #option(option: number, data: Buffer, tooBig: boolean): NegotiationStep | null {
-    if (++this.#options > this.#offer.limits.maxOptions) return fail(`more than ${this.#offer.limits.maxOptions} options`);
+    if (++this.#options > this.#offer.limits.maxOptions)
+      return fail(`more than ${this.#offer.limits.maxOptions} options`);
     if (option === Option.exportName) return this.#exportName(data, tooBig);
     if ((this.#flags & HandshakeFlag.fixedNewstyle) === 0) {
       return fail(`option ${optionName(option)} without the fixed newstyle handshake`);
@@ -167,7 +169,11 @@ export class Negotiation {
       return null;
     }
     if (!this.#isName(request.name)) {
-      this.#error(option, OptionReply.errUnknown, `this server has no export of that name; it has ${JSON.stringify(this.#offer.name)}`);
+      this.#error(
+        option,
+        OptionReply.errUnknown,
+        `this server has no export of that name; it has ${JSON.stringify(this.#offer.name)}`,
+      );
       return null;
     }
     if (this.#offer.refusal !== null) {

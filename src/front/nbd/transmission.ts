@@ -9,7 +9,14 @@
 import { assert, type Fault } from '../../base/fault.ts';
 import type { Extent } from '../../ports/medium.ts';
 import type { ReadPiece, VolumeService } from '../../ports/service.ts';
-import { ChunkType, Command, CommandFlag, EXTENDED_REPLY_BYTES, type NbdError, type ReplyStyle } from '../../wire/nbd.ts';
+import {
+  ChunkType,
+  Command,
+  CommandFlag,
+  EXTENDED_REPLY_BYTES,
+  type NbdError,
+  type ReplyStyle,
+} from '../../wire/nbd.ts';
 import { errorChunk, putChunkHeader, putSimpleReply, type ReplyTo, statusChunk } from '../../wire/nbd-replies.ts';
 import { type RequestFields, RequestParser } from '../../wire/nbd-requests.ts';
 import type { ByteQueue } from '../../wire/nbd-gather.ts';
