@@ -14,16 +14,7 @@
  * - `missing`  the thing named does not exist
  * - `conflict` somebody else was first
  */
-export type FaultKind =
-  | 'retry'
-  | 'timeout'
-  | 'moved'
-  | 'refused'
-  | 'full'
-  | 'io'
-  | 'corrupt'
-  | 'missing'
-  | 'conflict';
+export type FaultKind = 'retry' | 'timeout' | 'moved' | 'refused' | 'full' | 'io' | 'corrupt' | 'missing' | 'conflict';
 
 /** A fault as a value; `message` is a whole sentence for a person, `cause` what lay beneath. */
 export class Fault extends Error {

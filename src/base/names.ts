@@ -14,7 +14,10 @@ export type Version = number & { readonly version: unique symbol };
 
 /** A server's name in the configuration. */
 export type ServerId = string & { readonly server: unique symbol };
-/** One start of a server: 32 hexadecimal digits, drawn anew at each start. */
+/**
+ * One start of a server: 32 hexadecimal digits. The first 12 count the server's starts, so that of two incarnations of
+ * one server the greater is the later one; the rest is drawn at random.
+ */
 export type Incarnation = string & { readonly incarnation: unique symbol };
 /** A volume's name in the configuration. */
 export type VolumeName = string & { readonly volume: unique symbol };
@@ -22,6 +25,11 @@ export type VolumeName = string & { readonly volume: unique symbol };
 export type StoreId = string & { readonly store: unique symbol };
 /** Identity of a medium: 32 hexadecimal digits, written at its creation. */
 export type MediumId = string & { readonly medium: unique symbol };
+
+/** The incarnation of the `start`-th start (from 1 on), with `random` (32 hexadecimal digits) to tell copies apart. */
+export function incarnationOf(start: number, random: string): Incarnation {
+  return (start.toString(16).padStart(12, '0') + random.slice(0, 20)) as Incarnation;
+}
 
 export const NO_SEQUENCE = 0 as Sequence;
 export const NO_EPOCH = 0 as Epoch;

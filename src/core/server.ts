@@ -1,16 +1,26 @@
 /**
- * One server of the cluster: the whole of what is decided, on ports (docs/architecture.md).
+ * One server of the cluster: the whole of what is decided, on ports (docs/architecture.md). It watches the others,
+ * keeps its entry and the records' readings going, and brings every message to the volume that it is about.
  */
 import type { Fault } from '../base/fault.ts';
-import type { VolumeName } from '../base/names.ts';
+import { assert } from '../base/fault.ts';
+import type { Incarnation, ServerId, VolumeName } from '../base/names.ts';
 import type { Clock, Ids } from '../ports/clock.ts';
 import type { Coordinator } from '../ports/coordinator.ts';
-import type { Link } from '../ports/link.ts';
+import type { HeartbeatAckMessage, HeartbeatMessage, Link, LinkMessage, PathRef } from '../ports/link.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
 import type { Doors, Fence, Observer, Witness } from '../ports/world.ts';
+import { Copy } from './copy.ts';
+import { Peers } from './peers.ts';
+import { Replica } from './replica.ts';
+import type { ReplicaWorld } from './replica.ts';
+import { checkTimings } from './settings.ts';
 import type { ServerSettings } from './settings.ts';
+import { statusOf } from './status-of.ts';
 import type { ServerStatus } from './status.ts';
+import { Departure } from './departure.ts';
+import { Suspicion } from './suspicion.ts';
 
 /** Everything a server is made of. The stores have been opened; all else starts with `start`. */
 export interface ServerPorts {
@@ -47,4 +57,208 @@ export interface ServerControl {
   acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void;
   /** Orderly stop: hands every volume over, or drains it; `done` when nothing is owned any more. */
   stop(done: () => void): void;
+}
+
+export class Server implements ServerControl {
+  readonly #settings: ServerSettings;
+  readonly #ports: ServerPorts;
+  readonly #peers: Peers;
+  readonly #replicas = new Map<VolumeName, Replica>();
+  #entryCounter = 0;
+  #entryOutSinceMs: number | null = null;
+  /** Why this server must not own volumes: what failed for good. */
+  #unfit: string | null = null;
+  #departure: Departure | null = null;
+
+  constructor(settings: ServerSettings, ports: ServerPorts) {
+    checkTimings(settings.timings);
+    this.#settings = settings;
+    this.#ports = ports;
+    const { clock, ids, link, coordinator, fence, doors, observer, witness } = ports;
+    const { self, incarnation, timings } = settings;
+    this.#peers = new Peers(self, link, clock, coordinator, timings, observer, {
+      changed: (peer) => this.#each((replica) => replica.peerChanged(peer)),
+      rerouted: (peer) => this.#each((replica) => replica.tenure?.partnership.rerouted(peer)),
+      message: (from, of, at, message) => this.#message(from, of, at, message),
+    });
+    const world: ReplicaWorld = {
+      self: { server: self, incarnation },
+      timings,
+      clock,
+      ids,
+      coordinator,
+      peers: this.#peers,
+      suspicion: new Suspicion(this.#peers, witness),
+      fence,
+      doors,
+      observer,
+      unfit: () => this.#unfit,
+      stopping: () => this.#departure !== null,
+      mediumFailed: (volume, fault) => observer.note('medium.failed', volume, { why: fault.message }),
+    };
+    for (const volume of settings.volumes) {
+      const medium = ports.media.get(volume.name);
+      const store = ports.stores.get(volume.name);
+      assert(medium !== undefined && store !== undefined, 'every volume has its medium and its store');
+      const copy = new Copy(store, (fault) => this.#storeFailed(volume.name, fault));
+      this.#replicas.set(volume.name, new Replica(world, volume, medium, copy));
+    }
+  }
+
+  start(): void {
+    const { timings } = this.#settings;
+    this.#ports.observer.note('server.start', null, { incarnation: this.#settings.incarnation });
+    this.#every(timings.heartbeatMs, () => this.#beat());
+    this.#every(timings.entryMs, () => this.#writeEntry());
+    this.#every(timings.entryMs, () => this.#peers.readEntries());
+    this.#every(timings.pollMs, () => this.#each((replica) => replica.register.read()));
+  }
+
+  #every(paceMs: number, run: () => void): void {
+    run();
+    this.#ports.clock.after(paceMs, () => this.#every(paceMs, run));
+  }
+
+  #each(run: (replica: Replica) => void): void {
+    for (const replica of this.#replicas.values()) run(replica);
+  }
+
+  // ---- heartbeats and the entry ---------------------------------------------------------------------------------------
+
+  #beat(): void {
+    this.#peers.tick();
+    for (const peer of this.#peers.servers) this.#peers.sendOnEvery(peer, this.#heartbeatTo(peer));
+    this.#each((replica) => replica.tick());
+    this.#departure?.tick();
+  }
+
+  #heartbeatTo(peer: ServerId): HeartbeatMessage {
+    const volumes = [...this.#replicas.values()].flatMap((r) => r.tenure?.partnership.heartbeatTo(peer) ?? []);
+    return { type: 'heartbeat', sentAtMs: this.#ports.clock.nowMs(), unfit: this.#unfit, volumes };
+  }
+
+  /** One writing at a time: two on their way could land in the wrong order and let the entry seem to go back. */
+  #writeEntry(): void {
+    if (this.#entryOutSinceMs !== null) return;
+    this.#entryOutSinceMs = this.#ports.clock.nowMs();
+    this.#entryCounter += 1;
+    const { self, incarnation } = this.#settings;
+    const entry = { server: self, incarnation, counter: this.#entryCounter, unfit: this.#unfit };
+    this.#ports.coordinator.writeEntry(entry, () => {
+      this.#entryOutSinceMs = null;
+    });
+  }
+
+  #storeFailed(volume: VolumeName, fault: Fault): void {
+    this.#ports.observer.note('store.failed', volume, { why: fault.message });
+    this.#unfit ??= `the store of ${volume} failed: ${fault.message}`;
+    this.#each((replica) => replica.judge());
+  }
+
+  // ---- messages -------------------------------------------------------------------------------------------------------
+
+  #message(from: ServerId, incarnation: Incarnation, at: PathRef, message: LinkMessage): void {
+    if (message.type === 'heartbeat') return this.#heartbeat(from, incarnation, at, message);
+    if (message.type === 'heartbeat-ack') return this.#heartbeatAck(from, incarnation, message);
+    const replica = this.#replicas.get(message.volume);
+    if (replica === undefined) return;
+    switch (message.type) {
+      case 'mirror':
+        return replica.partner.mirror(from, message);
+      case 'stored':
+        return replica.tenure?.epoch === message.epoch
+          ? replica.tenure.partnership.position(from, incarnation, message.generation, message, message.gap)
+          : undefined;
+      case 'release':
+        return replica.partner.release(from, message);
+      case 'resync-begin':
+        return replica.partner.resyncBegin(from, incarnation, message);
+      case 'resync-ready':
+        return replica.tenure?.epoch === message.epoch
+          ? replica.tenure.partnership.ready(from, incarnation, message)
+          : undefined;
+      case 'resync-seal':
+        return replica.partner.resyncSeal(from, message);
+      case 'resync-sealed':
+        return replica.tenure?.epoch === message.epoch
+          ? replica.tenure.partnership.sealed(from, incarnation, message)
+          : undefined;
+      case 'tail-ask':
+        return replica.partner.tail(from, message);
+      case 'tail':
+        replica.loss.tail(from, message);
+        return replica.claim?.gather?.tail(from, message);
+      case 'handover-ask':
+        return replica.handoverAsked(from, message);
+      case 'handover-answer':
+        return replica.takeoverAnswer(from, message);
+      case 'take-please':
+        return this.#takePlease(replica, from, message.why);
+      case 'serving':
+        return replica.servingElsewhere(message.epoch);
+    }
+  }
+
+  #heartbeat(from: ServerId, incarnation: Incarnation, at: PathRef, message: HeartbeatMessage): void {
+    this.#peers.heardUnfit(from, message.unfit);
+    const grants = message.volumes.flatMap((line) => {
+      const replica = this.#replicas.get(line.volume);
+      return replica === undefined ? [] : [replica.partner.answer(from, incarnation, line)];
+    });
+    this.#peers.sendOn(at, { type: 'heartbeat-ack', sentAtMs: message.sentAtMs, grants });
+  }
+
+  #heartbeatAck(from: ServerId, incarnation: Incarnation, message: HeartbeatAckMessage): void {
+    for (const line of message.grants)
+      this.#replicas.get(line.volume)?.granted(from, incarnation, message.sentAtMs, line);
+  }
+
+  /** Another server stops or is unfit and asks this one to take the volume. */
+  #takePlease(replica: Replica, from: ServerId, why: string): void {
+    if (this.#departure !== null || replica.takeover !== null || replica.tenure !== null) return;
+    if (replica.register.known?.owner?.server !== from) return;
+    this.#ports.observer.note('takeover.asked', replica.volume, { from, why });
+    replica.take({ progress: () => undefined, done: () => undefined });
+  }
+
+  // ---- control --------------------------------------------------------------------------------------------------------
+
+  status(): ServerStatus {
+    return {
+      server: this.#settings.self,
+      incarnation: this.#settings.incarnation,
+      unfit: this.#unfit,
+      stopping: this.#departure !== null,
+      peers: this.#peers.status(),
+      volumes: [...this.#replicas.values()].map((replica) => statusOf(replica)),
+    };
+  }
+
+  takeover(
+    volume: VolumeName,
+    progress: (text: string) => void,
+    done: (fault: Fault | null, report: HandoverReport | null) => void,
+  ): void {
+    this.#replica(volume).take({ progress, done });
+  }
+
+  acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void {
+    this.#replica(volume).acceptLoss(done);
+  }
+
+  stop(done: () => void): void {
+    this.#departure ??= new Departure(
+      [...this.#replicas.values()],
+      this.#peers,
+      this.#ports.clock,
+      this.#settings.timings,
+    );
+    this.#departure.then(done);
+  }
+
+  #replica(volume: VolumeName): Replica {
+    const replica = this.#replicas.get(volume);
+    assert(replica !== undefined, `volume ${volume} is configured`);
+    return replica;
+  }
 }

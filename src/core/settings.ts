@@ -84,5 +84,5 @@ export function checkTimings(t: Timings): void {
 
 /** How long a claimant waits for a lease to run out: by its own clock, however the two clocks drift. */
 export function waitMs(t: Timings): number {
-  return t.leaseMs * (1 + 2 * t.driftFraction);
+  return t.leaseMs * (1 + 3 * t.driftFraction);
 }

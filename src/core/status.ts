@@ -34,7 +34,12 @@ export interface VolumeStatus {
   /** A loss that no copy can mend: the volume stays down until `holdfast accept-loss`. */
   readonly loss: string | null;
   readonly losses: readonly string[];
-  readonly store: { readonly id: StoreId; readonly kind: StoreKind; readonly capacityBytes: number; readonly usedBytes: number };
+  readonly store: {
+    readonly id: StoreId;
+    readonly kind: StoreKind;
+    readonly capacityBytes: number;
+    readonly usedBytes: number;
+  };
   readonly aside: readonly AsideLog[];
   /** Since this process started. */
   readonly counts: {

@@ -95,4 +95,3 @@ export interface Coordinator {
   /** Does exclusive creation exclude (raced), rename replace, sync sync? The finding is the fault's message. */
   probe(done: Done): void;
 }
-

@@ -67,7 +67,12 @@ export interface HeartbeatMessage {
 export interface HeartbeatGrant extends MirrorLife {
   readonly granted: boolean;
   /** Null when this server has no copy of that life. */
-  readonly copy: { readonly store: StoreId; readonly received: Sequence; readonly stored: Sequence; readonly released: Sequence } | null;
+  readonly copy: {
+    readonly store: StoreId;
+    readonly received: Sequence;
+    readonly stored: Sequence;
+    readonly released: Sequence;
+  } | null;
 }
 
 /** The answer to each heartbeat, on the path it came by. */
@@ -135,7 +140,8 @@ export interface HandoverAnswerMessage {
   readonly volume: VolumeName;
   readonly epoch: Epoch;
   readonly nonce: string;
-  readonly state: 'draining' | 'agreed' | 'refused';
+  /** `quiesced`: clients wait from now on. `agreed`: the owner's authority over this epoch has ended for good. */
+  readonly state: 'draining' | 'quiesced' | 'agreed' | 'refused';
   readonly undestagedBytes: number;
   readonly refusal: string | null;
 }

@@ -25,7 +25,10 @@ export interface MediumAbilities {
   readonly generations: boolean;
 }
 
-/** One volume's objects, opened afresh by one owner or claimant. Calls that overlap are never issued at the same time. */
+/**
+ * One volume's objects, opened afresh by one owner or claimant. Modifications that overlap are never on their way at
+ * the same time; a read may overlap a modification, and then sees each 512-byte sector before or after it.
+ */
 export interface MediumVolume {
   readonly abilities: MediumAbilities;
   /** Size of `target` in bytes; '' is the one image of a block volume. */

@@ -35,5 +35,9 @@ export interface Doors {
 /** What the core tells: for the log, the event history, the demo and the simulator's timeline. Never read back by the core. */
 export interface Observer {
   /** `event` is a dotted name (docs/operating.md lists them), `fields` plain values. */
-  note(event: string, volume: VolumeName | null, fields: Readonly<Record<string, string | number | boolean | null>>): void;
+  note(
+    event: string,
+    volume: VolumeName | null,
+    fields: Readonly<Record<string, string | number | boolean | null>>,
+  ): void;
 }

@@ -1,0 +1,89 @@
+/**
+ * The orderly stop: every owned volume is handed over to a server that may claim it, or, where nobody can take it,
+ * drained and left `suspended`, so that any server may claim it later without this one.
+ */
+import type { Clock } from '../ports/clock.ts';
+import type { Peers } from './peers.ts';
+import type { Replica } from './replica.ts';
+import type { Timings } from './settings.ts';
+
+export class Departure {
+  readonly #replicas: readonly Replica[];
+  readonly #peers: Peers;
+  readonly #clock: Clock;
+  readonly #timings: Timings;
+  readonly #startedMs: number;
+  readonly #done: (() => void)[] = [];
+  readonly #leaving = new Set<Replica>();
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #over = false;
+
+  constructor(replicas: readonly Replica[], peers: Peers, clock: Clock, timings: Timings) {
+    this.#replicas = replicas;
+    this.#peers = peers;
+    this.#clock = clock;
+    this.#timings = timings;
+    this.#startedMs = clock.nowMs();
+  }
+
+  then(done: () => void): void {
+    if (this.#over) done();
+    else this.#done.push(done);
+    this.tick();
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    if (this.#over) return;
+    const nowMs = this.#clock.nowMs();
+    const asks = nowMs - this.#askedMs >= this.#timings.retryMs;
+    if (asks) this.#askedMs = nowMs;
+    for (const replica of this.#replicas) this.#tend(replica, asks);
+    if (this.#replicas.some((replica) => replica.tenure !== null || replica.handsOver || replica.claim !== null))
+      return;
+    this.#over = true;
+    for (const done of this.#done.splice(0)) done();
+  }
+
+  #tend(replica: Replica, asks: boolean): void {
+    const tenure = replica.tenure;
+    if (tenure === null || replica.handsOver) return;
+    if (!this.#leaving.has(replica) && this.#clock.nowMs() - this.#startedMs < this.#timings.handoverMs) {
+      const heir = this.#heir(replica);
+      if (heir !== null) {
+        if (asks)
+          this.#peers.send(heir, {
+            type: 'take-please',
+            volume: replica.volume,
+            epoch: tenure.epoch,
+            why: `${replica.self.server} stops`,
+          });
+        return;
+      }
+    }
+    this.#leave(replica);
+  }
+
+  /** The partner while it mirrors; otherwise the first that is alive and fit. */
+  #heir(replica: Replica): Replica['self']['server'] | null {
+    const record = replica.register.known;
+    if (record === null || record.mirror === 'sole') return null;
+    const may = record.mirror === 'in-sync' && record.partner !== null ? [record.partner] : replica.settings.servers;
+    return may.find((s) => s !== replica.self.server && this.#peers.alive(s) && this.#peers.unfit(s) === null) ?? null;
+  }
+
+  /** Nobody can take it: requests wait, everything confirmed goes to the medium, the record says so, and it ends. */
+  #leave(replica: Replica): void {
+    const tenure = replica.tenure;
+    if (tenure === null) return;
+    if (!this.#leaving.has(replica)) {
+      this.#leaving.add(replica);
+      tenure.hold();
+    }
+    const suspended = replica.register.settled && replica.register.known?.mirror === 'suspended';
+    if (suspended && tenure.drained) return replica.leave();
+    // A partner that has just gone is found lost, and `suspended` swapped in, by the partnership. What cannot be
+    // drained stays in the journal, and the record keeps naming it.
+    if (this.#clock.nowMs() - this.#startedMs >= 2 * this.#timings.handoverMs) replica.leave();
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Carries a plan out on the medium: a bounded number of steps at a time, then one sync. Used by the destager and by
+ * the replay, which differ only in what they do when it is done. A fault anywhere, the sync included, leaves nothing
+ * to be assumed: the caller plans and writes again everything since the last good sync (design 2.4, trap T24).
+ */
+import type { Fault } from '../base/fault.ts';
+import type { MediumVolume } from '../ports/medium.ts';
+import { issue } from './owner/plan.ts';
+import type { Step } from './owner/plan.ts';
+
+/** Steps on their way at a time. */
+const STEPS_OUT = 8;
+
+export interface WriterEvents {
+  /** Asked before each step: may I/O be issued now (authority)? When not, the writer stops as if failed. */
+  mayIssue(): boolean;
+  /** May this trim give room back, or must its room stay reserved? */
+  mayPunch(step: Step): boolean;
+  /** Null: everything is on the synced medium. Called once nothing is on its way any more. */
+  finished(fault: Fault | null, refused: boolean): void;
+}
+
+export class MediumWriter {
+  readonly #medium: MediumVolume;
+  readonly #steps: readonly Step[];
+  readonly #events: WriterEvents;
+  #next = 0;
+  #out = 0;
+  #fault: Fault | null = null;
+  #refused = false;
+  #issuing = false;
+  #syncing = false;
+
+  constructor(medium: MediumVolume, steps: readonly Step[], events: WriterEvents) {
+    this.#medium = medium;
+    this.#steps = steps;
+    this.#events = events;
+  }
+
+  /** Begins, or goes on. Ends in exactly one call of `finished`, never from within this call when steps are issued. */
+  run(): void {
+    if (this.#issuing) return;
+    this.#issuing = true;
+    while (this.#out < STEPS_OUT && this.#next < this.#steps.length && !this.#ended()) this.#issueNext();
+    this.#issuing = false;
+    if (this.#out > 0) return;
+    if (this.#ended()) return this.#events.finished(this.#fault, this.#refused);
+    if (!this.#syncing) this.#sync();
+  }
+
+  #ended(): boolean {
+    if (!this.#refused && this.#fault === null && !this.#events.mayIssue()) this.#refused = true;
+    return this.#refused || this.#fault !== null;
+  }
+
+  #issueNext(): void {
+    const step = this.#steps[this.#next];
+    if (step === undefined) return;
+    this.#next += 1;
+    this.#out += 1;
+    issue(this.#medium, step, this.#events.mayPunch(step), (fault) => {
+      this.#out -= 1;
+      this.#fault ??= fault;
+      this.run();
+    });
+  }
+
+  #sync(): void {
+    this.#syncing = true;
+    this.#out += 1;
+    this.#medium.sync((fault) => {
+      this.#out -= 1;
+      this.#fault ??= fault;
+      this.#events.finished(this.#fault, false);
+    });
+  }
+}

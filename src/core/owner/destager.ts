@@ -1,0 +1,119 @@
+/**
+ * Destage: writes confirmed operations to the medium, batch by batch, and syncs it. One batch at a time, so nothing on
+ * its way ever overlaps; of each range only the newest version within the batch is written.
+ */
+import type { Fault } from '../../base/fault.ts';
+import { NO_SEQUENCE, after } from '../../base/names.ts';
+import type { Sequence } from '../../base/names.ts';
+import { costBytes } from '../../base/operation.ts';
+import type { Operation } from '../../base/operation.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
+import type { MediumVolume } from '../../ports/medium.ts';
+import type { OperationLog } from '../log.ts';
+import { MediumWriter } from '../medium-writer.ts';
+import { planOf } from './plan.ts';
+import type { Step } from './plan.ts';
+
+/** Operations of one batch, in bytes: bounds how long a release takes to come. */
+const BATCH_BYTES = 16 << 20;
+
+export interface DestageEvents {
+  /** The highest sequence that may go to the medium now (I6). */
+  destageable(): Sequence;
+  /** The owner may issue medium I/O now (I4). */
+  mayIssue(): boolean;
+  mayPunch(step: Step): boolean;
+  /** The synced medium holds everything up to `through`; `writes` steps brought it there. */
+  synced(through: Sequence, writes: number): void;
+  failed(fault: Fault): void;
+}
+
+export class Destager {
+  readonly #medium: MediumVolume;
+  readonly #log: () => OperationLog;
+  readonly #clock: Clock;
+  readonly #retryMs: number;
+  readonly #events: DestageEvents;
+  #synced: Sequence = NO_SEQUENCE;
+  #steps: readonly Step[] = [];
+  #running = false;
+  #stopped = false;
+  #retry: Timer | null = null;
+  #idle: (() => void)[] = [];
+
+  constructor(medium: MediumVolume, log: () => OperationLog, clock: Clock, retryMs: number, events: DestageEvents) {
+    this.#medium = medium;
+    this.#log = log;
+    this.#clock = clock;
+    this.#retryMs = retryMs;
+    this.#events = events;
+  }
+
+  /** The synced medium holds everything up to here. */
+  get synced(): Sequence {
+    return this.#synced;
+  }
+  /** Steps of the batch on its way. */
+  get steps(): readonly Step[] {
+    return this.#steps;
+  }
+  /** True while medium I/O is on its way. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** Begins a batch when there is something to destage and none is on its way. */
+  poke(): void {
+    if (this.#running || this.#stopped || this.#retry !== null || !this.#events.mayIssue()) return;
+    const limit = this.#events.destageable();
+    if (limit <= this.#synced) return;
+    const batch: Operation[] = [];
+    let bytes = 0;
+    let through = this.#synced;
+    while (through < limit && bytes < BATCH_BYTES) {
+      const operation = this.#log().at(after(through));
+      if (operation === undefined) break;
+      batch.push(operation);
+      bytes += costBytes(operation);
+      through = operation.sequence;
+    }
+    if (batch.length > 0) this.#write(batch, through);
+  }
+
+  #write(batch: readonly Operation[], through: Sequence): void {
+    this.#running = true;
+    this.#steps = planOf(batch);
+    const writes = this.#steps.length;
+    new MediumWriter(this.#medium, this.#steps, {
+      mayIssue: () => !this.#stopped && this.#events.mayIssue(),
+      mayPunch: (step) => this.#events.mayPunch(step),
+      finished: (fault, refused) => {
+        this.#running = false;
+        this.#steps = [];
+        if (fault === null && !refused) this.#synced = through;
+        for (const run of this.#idle.splice(0)) run();
+        if (this.#stopped) return;
+        if (fault !== null) this.#again(fault);
+        else if (!refused) this.#events.synced(through, writes);
+        this.poke();
+      },
+    }).run();
+  }
+
+  /** The same batch is planned and written anew after a pause: nothing of it may be assumed to be on the medium. */
+  #again(fault: Fault): void {
+    this.#retry = this.#clock.after(this.#retryMs, () => {
+      this.#retry = null;
+      this.poke();
+    });
+    this.#events.failed(fault);
+  }
+
+  /** No further I/O is issued; `idle` runs once what was issued has returned. */
+  stop(idle: () => void): void {
+    this.#stopped = true;
+    this.#retry?.cancel();
+    if (this.#running) this.#idle.push(idle);
+    else idle();
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The plan of a destage or a replay: of each range the newest version only, as few and as large writes as the ranges
+ * allow (design 2.4, 4.4; trap T5: no intermediate state is ever written).
+ */
+import { OperationKind } from '../../base/operation.ts';
+import type { Operation } from '../../base/operation.ts';
+import type { MediumVolume } from '../../ports/medium.ts';
+import type { Done } from '../../base/fault.ts';
+import { Overlay } from './overlay.ts';
+
+/** Adjacent data is written in one piece up to this size. */
+const RUN_BYTES = 1 << 20;
+/** Adjacent pieces go into one write up to this number (an iovec has at most 1,024). */
+const RUN_PIECES = 512;
+
+/** One modification of the medium. Steps of one plan never overlap, so their order does not matter. */
+export type Step =
+  | {
+      readonly kind: 'write';
+      readonly target: string;
+      readonly offset: number;
+      length: number;
+      readonly data: Buffer[];
+    }
+  | { readonly kind: 'zero' | 'trim'; readonly target: string; readonly offset: number; length: number };
+
+/** The steps that bring the medium to the state after `operations` (in order). */
+export function planOf(operations: Iterable<Operation>): Step[] {
+  const newest = new Overlay();
+  for (const operation of operations) newest.add(operation);
+  const steps: Step[] = [];
+  for (const { target, from, to, operation } of newest.pieces()) extend(steps, target, from, to, operation);
+  return steps;
+}
+
+function extend(steps: Step[], target: string, from: number, to: number, operation: Operation): void {
+  const last = steps.at(-1);
+  const adjacent = last !== undefined && last.target === target && last.offset + last.length === from;
+  if (operation.kind === OperationKind.write) {
+    const piece = operation.data.subarray(from - operation.offset, to - operation.offset);
+    if (adjacent && last.kind === 'write' && last.length < RUN_BYTES && last.data.length < RUN_PIECES) {
+      last.data.push(piece);
+      last.length += piece.length;
+    } else steps.push({ kind: 'write', target, offset: from, length: piece.length, data: [piece] });
+    return;
+  }
+  const kind = operation.kind === OperationKind.trim ? 'trim' : 'zero';
+  if (adjacent && last.kind === kind) last.length += to - from;
+  else steps.push({ kind, target, offset: from, length: to - from });
+}
+
+/** Issues one step. `punch`: a trim may give room back. */
+export function issue(medium: MediumVolume, step: Step, punch: boolean, done: Done): void {
+  if (step.kind === 'write') medium.write(step.target, step.offset, step.data, done);
+  else medium.zero(step.target, step.offset, step.length, step.kind === 'trim' && punch, done);
+}

@@ -1,0 +1,515 @@
+/**
+ * One volume at one server: knows the record, holds the copy, and is owner, claimant, partner or nobody. Events only
+ * change state; `judge` decides (design sections 3 and 4). At most one tenure or claim lives here at a time, and a
+ * new one begins only when nothing of the one before is running any more.
+ */
+import { Fault } from '../base/fault.ts';
+import { NO_SEQUENCE } from '../base/names.ts';
+import type { Epoch, Incarnation, ServerId, VolumeName } from '../base/names.ts';
+import type { Clock, Ids } from '../ports/clock.ts';
+import type { Coordinator, Holder, VolumeRecord } from '../ports/coordinator.ts';
+import type { HandoverAskMessage, HeartbeatGrant, LinkMessage } from '../ports/link.ts';
+import type { Medium } from '../ports/medium.ts';
+import type { Doors, Fence, Observer } from '../ports/world.ts';
+import type { Authority } from './authority.ts';
+import { Claim } from './claim.ts';
+import type { ClaimReason, Claimed } from './claim.ts';
+import type { Copy } from './copy.ts';
+import { Handover } from './handover.ts';
+import { LossWatch } from './loss.ts';
+import { Tenure } from './owner/tenure.ts';
+import { Partner } from './partner.ts';
+import type { Peers } from './peers.ts';
+import { claimRefusal, fateOfLog } from './record.ts';
+import type { Self } from './record.ts';
+import { Register } from './register.ts';
+import type { Timings, VolumeSettings } from './settings.ts';
+import type { Suspicion } from './suspicion.ts';
+import { Takeover } from './takeover.ts';
+import type { TakeoverEvents } from './takeover.ts';
+
+/** Decisions in one turn; what is left then is taken up at the next heartbeat. */
+const JUDGE_ROUNDS = 8;
+
+/** What a replica shares with the others of its server. */
+export interface ReplicaWorld {
+  readonly self: { readonly server: ServerId; readonly incarnation: Incarnation };
+  readonly timings: Timings;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly coordinator: Coordinator;
+  readonly peers: Peers;
+  readonly suspicion: Suspicion;
+  readonly fence: Fence;
+  readonly doors: Doors;
+  readonly observer: Observer;
+  /** Why this server must not own volumes; null while it is fit. */
+  unfit(): string | null;
+  stopping(): boolean;
+  /** The medium failed a call: evidence for the detectors. */
+  mediumFailed(volume: VolumeName, fault: Fault): void;
+}
+
+export class Replica {
+  readonly volume: VolumeName;
+  readonly settings: VolumeSettings;
+  readonly self: ReplicaWorld['self'];
+  readonly timings: Timings;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly coordinator: Coordinator;
+  readonly peers: Peers;
+  readonly fence: Fence;
+  readonly doors: Doors;
+  readonly observer: Observer;
+  readonly medium: Medium;
+  readonly copy: Copy;
+  readonly register: Register;
+  readonly partner: Partner;
+  readonly loss: LossWatch;
+  readonly #world: ReplicaWorld;
+  /** The copy was found at the start of this process and nothing has begun anew since. */
+  recovered: boolean;
+  #tenure: Tenure | null = null;
+  #authority: Authority | null = null;
+  #claim: Claim | null = null;
+  /** A tenure whose last medium I/O has not returned. */
+  #ending = 0;
+  #handover: Handover | null = null;
+  #takeover: Takeover | null = null;
+  /** Agreed to hand this epoch over: nothing is claimed back before `untilMs`. */
+  #yielded: { readonly epoch: Epoch; readonly untilMs: number } | null = null;
+  #deadSinceMs: number | null = null;
+  #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
+  readonly #startedMs: number;
+  #why: string | null = null;
+  #judging = false;
+  #judgeAgain = false;
+
+  constructor(world: ReplicaWorld, settings: VolumeSettings, medium: Medium, copy: Copy) {
+    this.#world = world;
+    this.volume = settings.name;
+    this.settings = settings;
+    this.self = world.self;
+    this.timings = world.timings;
+    this.clock = world.clock;
+    this.ids = world.ids;
+    this.coordinator = world.coordinator;
+    this.peers = world.peers;
+    this.fence = world.fence;
+    this.doors = world.doors;
+    this.observer = world.observer;
+    this.medium = medium;
+    this.copy = copy;
+    this.recovered = copy.head !== null;
+    this.#startedMs = world.clock.nowMs();
+    this.partner = new Partner(this);
+    this.loss = new LossWatch(this);
+    copy.use(this.partner);
+    this.register = new Register(this.volume, world.coordinator, world.clock, world.ids, world.timings, {
+      changed: () => this.judge(),
+      confirmed: (record, issuedAtMs) => this.#confirmed(record, issuedAtMs),
+    });
+  }
+
+  // ---- what this is ---------------------------------------------------------------------------------------------------
+
+  get tenure(): Tenure | null {
+    return this.#tenure;
+  }
+  get claim(): Claim | null {
+    return this.#claim;
+  }
+  get takeover(): Takeover | null {
+    return this.#takeover;
+  }
+  get unfit(): string | null {
+    return this.#world.unfit();
+  }
+  /** Why nothing is served or claimed here, for status. */
+  get why(): string | null {
+    return this.#why;
+  }
+  /** This process and the log it holds, as the record's rules see them. */
+  get identity(): Self {
+    return { ...this.self, store: this.copy.store.id, head: this.copy.head };
+  }
+  /** True when this server confirms and grants nothing for the volume: it owns or claims it itself. */
+  get opposes(): boolean {
+    return this.#tenure !== null || this.#claim !== null || this.#ending > 0;
+  }
+
+  note(event: string, fields: Readonly<Record<string, string | number | boolean | null>>): void {
+    this.observer.note(event, this.volume, fields);
+  }
+
+  mediumFailed(fault: Fault): void {
+    this.#world.mediumFailed(this.volume, fault);
+  }
+
+  /** Looks for proof that a process has ended. */
+  ended(holder: Holder, proven: (proof: string) => void): void {
+    this.#world.suspicion.ask(holder, proven);
+  }
+
+  // ---- events ---------------------------------------------------------------------------------------------------------
+
+  /** Once per heartbeat. */
+  tick(): void {
+    this.#tenure?.tick();
+    this.#claim?.tick();
+    this.#tendHandover();
+    const owner = this.register.known?.owner;
+    if (owner && this.#tenure === null && owner.server !== this.self.server && this.peers.disconnected(owner.server))
+      this.ended(owner, () => this.judge());
+    this.loss.tick();
+    this.judge();
+  }
+
+  /** Something was answered or destaged while clients wait: a handover may come forward. */
+  progressed(): void {
+    this.#tendHandover();
+  }
+
+  #tendHandover(): void {
+    if (this.#handover !== null && !this.#handover.agreed && !this.#handover.tick()) this.#handover = null;
+  }
+
+  /** A read of the record answered: the coordinator's grant, when it still names this process and its epoch. */
+  #confirmed(record: VolumeRecord, issuedAtMs: number): void {
+    const epoch = this.#tenure?.epoch ?? this.#claim?.epoch ?? null;
+    if (record.owner?.incarnation !== this.self.incarnation || record.owner.server !== this.self.server) return;
+    if (epoch === null || record.epoch !== epoch) return;
+    if (this.#tenure === null) return this.#claim?.authority.grant(issuedAtMs);
+    const lapsed = !this.#tenure.mayAct();
+    this.#authority?.grant(issuedAtMs);
+    if (lapsed) this.#tenure.wake();
+  }
+
+  /** The partner's answer to a heartbeat sent at `sentAtMs`. */
+  granted(from: ServerId, incarnation: Incarnation, sentAtMs: number, line: HeartbeatGrant): void {
+    const tenure = this.#tenure;
+    if (tenure === null || line.epoch !== tenure.epoch) return;
+    if (line.granted && tenure.partnership.counts(from, incarnation, line.generation)) this.#authority?.grant(sentAtMs);
+    tenure.partnership.position(from, incarnation, line.generation, line.copy, false);
+  }
+
+  peerChanged(server: ServerId): void {
+    const owner = this.register.known?.owner;
+    if (owner?.server === server && this.#tenure === null && this.peers.disconnected(server))
+      this.ended(owner, () => this.judge());
+    if (this.#tenure !== null) this.#tenure.wake();
+    else this.judge();
+  }
+
+  // ---- the decision ---------------------------------------------------------------------------------------------------
+
+  /** Decides; what changes meanwhile is judged right afterwards, from the start. */
+  judge(): void {
+    this.#judgeAgain = true;
+    if (this.#judging) return;
+    this.#judging = true;
+    for (let rounds = 0; this.#judgeAgain && rounds < JUDGE_ROUNDS; rounds += 1) {
+      this.#judgeAgain = false;
+      this.#decide();
+    }
+    this.#judging = false;
+  }
+
+  #decide(): void {
+    const record = this.register.known;
+    if (record === null) {
+      this.#why = this.register.fault?.message ?? 'the record has not been read yet';
+      return;
+    }
+    const tenure = this.#tenure;
+    if (tenure !== null) {
+      if (record.epoch !== tenure.epoch) this.#deposed(record);
+      else tenure.wake();
+      return;
+    }
+    this.#followYielded(record);
+    if (this.#takeover !== null && record.epoch !== this.#takeover.epoch && this.#claim === null)
+      this.#takeover.failed(`${record.owner?.server ?? 'nobody'} owns the volume now`);
+    if (this.#claim !== null) {
+      this.#claim.judge();
+      this.#why = this.#claim?.progress ?? null;
+      return;
+    }
+    if (!this.register.settled || this.#ending > 0) return;
+    this.#considerClaim(record);
+  }
+
+  #considerClaim(record: VolumeRecord): void {
+    if (this.#world.stopping() || this.#yielded !== null) return;
+    const reason = this.#reasonToClaim(record);
+    if (reason === null) return;
+    const refusal = this.unfit ?? claimRefusal(record, this.identity);
+    this.#why = refusal === null ? reason : `${reason}; but ${refusal}`;
+    if (refusal !== null || this.clock.nowMs() < this.#claimNotBeforeMs) return;
+    this.#begin(
+      {
+        why: reason,
+        agreed: null,
+        loss: null,
+        wanted: () => {
+          const known = this.register.known;
+          return (
+            known !== null && this.#reasonToClaim(known) !== null && this.unfit === null && !this.#world.stopping()
+          );
+        },
+      },
+      false,
+    );
+  }
+
+  /** Null when the volume is in good hands or others come first. */
+  #reasonToClaim(record: VolumeRecord): string | null {
+    const owner = record.owner;
+    if (owner === null) return this.#myTurn(this.#startedMs, null) ? 'nobody has owned the volume yet' : null;
+    if (owner.server === this.self.server)
+      return owner.incarnation === this.self.incarnation
+        ? 'a claim of this server’s landed late'
+        : 'this server restarted';
+    const dead = this.#world.suspicion.deadWhy(owner);
+    if (dead === null) {
+      this.#deadSinceMs = null;
+      return null;
+    }
+    this.#deadSinceMs ??= this.clock.nowMs();
+    // Who holds a copy that counts goes ahead; where the medium alone counts, the partner first, then by preference.
+    const holdsCopy = record.mirror === 'in-sync' || record.source !== null;
+    return holdsCopy || this.#myTurn(this.#deadSinceMs, record.partner) ? dead : null;
+  }
+
+  /** Each server leaves a volume that anybody may claim to those before it for a while, and to those alive no longer. */
+  #myTurn(sinceMs: number, first: ServerId | null): boolean {
+    const order = this.settings.servers.filter((server) => server !== first);
+    if (first !== null) order.unshift(first);
+    const place = Math.max(0, order.indexOf(this.self.server));
+    return this.clock.nowMs() - sinceMs >= place * this.timings.yieldMs;
+  }
+
+  #begin(reason: ClaimReason, probed: boolean): void {
+    this.note('claim.begin', { why: reason.why });
+    const claim = new Claim(this, reason, (result, why) => {
+      if (this.#claim !== claim) return;
+      this.#claim = null;
+      if (result !== null) return this.#serve(result);
+      this.#why = why;
+      this.#claimNotBeforeMs = this.clock.nowMs() + this.timings.retryMs * (1 + this.ids.spread());
+      this.note('claim.ended', { why });
+      this.#takeover?.failed(why);
+      this.#handover = null;
+      this.copy.use(this.partner);
+    });
+    this.#claim = claim;
+    claim.start(probed);
+  }
+
+  /** The owner agreed to a takeover that was asked for here. */
+  claimAgreed(owner: Holder, why: string): void {
+    const epoch = this.register.known?.epoch;
+    if (this.#claim !== null || this.#tenure !== null) return this.#takeover?.failed('a claim is under way already');
+    this.#begin({ why, agreed: owner, loss: null, wanted: () => this.register.known?.epoch === epoch }, true);
+  }
+
+  // ---- serving --------------------------------------------------------------------------------------------------------
+
+  /** Everything is on the synced medium and the record says so: begins a new log and serves. */
+  #serve(result: Claimed): void {
+    const { record } = result;
+    this.recovered = false;
+    this.#yielded = null;
+    this.#handover = null;
+    this.#why = null;
+    this.doors.close(this.volume, 'served anew');
+    const { head, log } = this.copy;
+    if (head === null || fateOfLog(record, head, log.last, log.length === 0) === 'void')
+      return this.#beginTenure(result);
+    this.note('log.set-aside', { epoch: head.epoch, last: log.last });
+    this.#ending += 1;
+    this.copy.setAside(() => {
+      this.#ending -= 1;
+      if (this.register.known?.epoch === record.epoch) this.#beginTenure(result);
+      else result.medium.close(() => this.judge());
+    });
+  }
+
+  #beginTenure({ record, medium, authority, replayedOperations }: Claimed): void {
+    const head = { epoch: record.epoch, generations: [record.generation], base: NO_SEQUENCE, complete: true };
+    this.copy.begin(head, () => undefined);
+    this.#authority = authority;
+    const tenure = new Tenure(this, record.epoch, medium, authority);
+    this.#tenure = tenure;
+    this.note('serving', { epoch: record.epoch, replayed: replayedOperations });
+    this.#open(tenure);
+  }
+
+  #open(tenure: Tenure): void {
+    this.doors.open(this.volume, tenure.epoch, tenure, (fault) => {
+      if (this.#tenure !== tenure) return;
+      if (fault === null) return this.#announce(tenure);
+      this.#why = fault.message;
+      this.note('door.failed', { why: fault.message });
+      this.clock.after(this.timings.retryMs, () => {
+        if (this.#tenure === tenure) this.#open(tenure);
+      });
+    });
+  }
+
+  #announce(tenure: Tenure): void {
+    this.#why = null;
+    this.note('door.open', { epoch: tenure.epoch });
+    for (const peer of this.peers.servers)
+      this.peers.send(peer, { type: 'serving', volume: this.volume, epoch: tenure.epoch });
+    this.#takeover?.served();
+  }
+
+  /** Another epoch began: nothing of the old one is answered or issued any more; its log is kept (trap T4). */
+  #deposed(record: VolumeRecord): void {
+    this.note('deposed', { epoch: record.epoch, owner: record.owner?.server ?? null });
+    this.doors.close(this.volume, 'another server owns the volume now');
+    this.#end();
+    this.#why = null;
+  }
+
+  #end(): void {
+    const tenure = this.#tenure;
+    if (tenure === null) return;
+    this.#tenure = null;
+    this.#authority = null;
+    this.#handover = null;
+    this.#ending += 1;
+    tenure.end(() => this.#idle());
+    this.copy.use(this.partner);
+  }
+
+  #idle(): void {
+    this.#ending -= 1;
+    this.judge();
+  }
+
+  // ---- planned changes ------------------------------------------------------------------------------------------------
+
+  /** Another server asks for the volume. */
+  handoverAsked(from: ServerId, message: HandoverAskMessage): void {
+    if (this.#handover?.ask(from, message)) return;
+    const refusal = this.#handoverRefusal(from, message);
+    if (refusal === null && this.#tenure !== null) {
+      this.#handover = new Handover(this, this.#tenure, from, message);
+      return;
+    }
+    const { volume } = this;
+    const { epoch, nonce } = message;
+    const state = 'refused';
+    this.peers.send(from, { type: 'handover-answer', volume, epoch, nonce, state, undestagedBytes: 0, refusal });
+  }
+
+  #handoverRefusal(from: ServerId, message: HandoverAskMessage): string | null {
+    const record = this.register.known;
+    if (this.#tenure === null || record === null) return `${this.self.server} does not own the volume`;
+    if (message.epoch !== this.#tenure.epoch) return 'the request names another epoch';
+    if (this.#handover !== null) return `a handover to ${this.#handover.to} is under way`;
+    if (!this.register.settled) return 'the record is just being changed';
+    if (record.mirror === 'in-sync' && record.partner !== from) return `${record.partner ?? ''} mirrors the volume`;
+    if (record.mirror === 'sole') return 'only the owner’s journal holds every write';
+    return null;
+  }
+
+  /** This process agreed and has no authority any more. The tenure ended itself; clients wait, connected. */
+  yielded(epoch: Epoch): void {
+    this.#tenure = null;
+    this.#authority = null;
+    this.#yielded = { epoch, untilMs: this.clock.nowMs() + this.timings.handoverMs };
+    this.copy.use(this.partner);
+  }
+
+  /** The new owner serves: whoever reconnects finds it. */
+  servingElsewhere(epoch: Epoch): void {
+    if (this.#yielded !== null && epoch > this.#yielded.epoch) {
+      this.#yielded = null;
+      this.#handover = null;
+      this.doors.close(this.volume, 'handed over');
+    }
+    this.register.read();
+  }
+
+  #followYielded(record: VolumeRecord): void {
+    const yielded = this.#yielded;
+    if (yielded === null) return;
+    const served = record.epoch > yielded.epoch && record.mirror !== 'replaying';
+    if (!served && this.clock.nowMs() < yielded.untilMs) return;
+    this.#yielded = null;
+    this.#handover = null;
+    // The new owner says so itself when its door is open; this is for when that message was lost.
+    if (served) this.clock.after(this.timings.retryMs, () => this.#closeOldDoor());
+    else this.#closeOldDoor();
+  }
+
+  #closeOldDoor(): void {
+    if (this.#tenure === null) this.doors.close(this.volume, 'handed over');
+  }
+
+  /** True while clients of an epoch that was handed over still wait here. */
+  get handsOver(): boolean {
+    return this.#yielded !== null || this.#handover !== null;
+  }
+
+  /** This server takes the volume over, by asking its owner. */
+  take(events: TakeoverEvents): void {
+    const fail = (why: string): void => events.done(new Fault('refused', why), null);
+    const record = this.register.known;
+    if (this.#tenure !== null) return events.done(null, { volume: this.volume, pauseMs: 0 });
+    if (this.#takeover !== null) return this.#takeover.join(events);
+    if (record === null) return fail('the record has not been read yet');
+    if (this.#claim !== null) return fail('a claim is under way already');
+    if (record.owner === null) return fail('nobody owns the volume yet');
+    const refusal = this.takeoverRefusal();
+    if (refusal !== null) return fail(refusal);
+    this.#takeover = new Takeover(this, record.owner, record.epoch, events);
+    this.#takeover.start();
+  }
+
+  takeoverOver(takeover: Takeover): void {
+    if (this.#takeover === takeover) this.#takeover = null;
+  }
+
+  /** Null when this server could take the volume over now. */
+  takeoverRefusal(): string | null {
+    const record = this.register.known;
+    if (record === null) return 'the record has not been read yet';
+    if (this.#tenure !== null) return null;
+    if (this.unfit !== null) return `this server is unfit: ${this.unfit}`;
+    const refusal = claimRefusal(record, this.identity);
+    if (refusal !== null) return refusal;
+    if (record.mirror === 'replaying') return 'the record is replaying';
+    if (record.owner !== null && !this.peers.alive(record.owner.server))
+      return `${record.owner.server} does not answer over the link; it is taken over when it is found dead`;
+    return null;
+  }
+
+  takeoverAnswer(from: ServerId, message: Extract<LinkMessage, { type: 'handover-answer' }>): void {
+    this.#takeover?.answer(from, message);
+  }
+
+  /** Accepts what `loss` names, and claims without it. */
+  acceptLoss(done: (fault: Fault | null) => void): void {
+    const record = this.register.known;
+    const why = this.loss.acceptable();
+    if (record === null || why === null) return done(new Fault('conflict', 'nothing of this volume is lost'));
+    if (this.#claim !== null || this.#tenure !== null) return done(new Fault('conflict', 'a claim is under way'));
+    const { epoch } = record;
+    const loss = `an administrator accepted the loss: ${why}`;
+    this.#begin({ why: loss, agreed: null, loss, wanted: () => this.register.known?.epoch === epoch }, false);
+    done(null);
+  }
+
+  // ---- orderly stop ---------------------------------------------------------------------------------------------------
+
+  /** Ends the tenure without a successor; nothing on its way, nothing owed. */
+  leave(): void {
+    this.doors.close(this.volume, 'the server stops');
+    this.#end();
+  }
+}

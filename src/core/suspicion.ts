@@ -1,0 +1,48 @@
+/**
+ * Is the process that the record names as owner dead? Evidence only; proof for skipping the wait is asked for anew
+ * after the swap (design section 4, "When", and step 3).
+ */
+import type { Holder } from '../ports/coordinator.ts';
+import type { Witness } from '../ports/world.ts';
+import type { Peers } from './peers.ts';
+
+export class Suspicion {
+  readonly #peers: Peers;
+  readonly #witness: Witness;
+  /** Processes of which there was proof that they ended: true for ever. */
+  readonly #ended = new Set<string>();
+  readonly #asking = new Set<string>();
+
+  constructor(peers: Peers, witness: Witness) {
+    this.#peers = peers;
+    this.#witness = witness;
+  }
+
+  /** Null while the process may well live, else why it is taken for dead. */
+  deadWhy(holder: Holder): string | null {
+    if (this.#ended.has(holder.incarnation)) return `the process of ${holder.server} has ended`;
+    const incarnation = this.#peers.incarnation(holder.server);
+    if (incarnation !== null && incarnation > holder.incarnation) return `${holder.server} was started anew`;
+    if (this.#peers.silent(holder.server) && this.#peers.entryStandsStill(holder.server))
+      return `no path to ${holder.server} carries and its coordinator entry stands still`;
+    return null;
+  }
+
+  /** Looks for proof that the process has ended; `proven` with what proves it. At most one question at a time. */
+  ask(holder: Holder, proven: (proof: string) => void): void {
+    if (this.#ended.has(holder.incarnation)) return proven('its process has ended');
+    const incarnation = this.#peers.incarnation(holder.server);
+    if (incarnation !== null && incarnation > holder.incarnation) {
+      this.#ended.add(holder.incarnation);
+      return proven('a later incarnation of it runs');
+    }
+    if (this.#asking.has(holder.incarnation)) return;
+    this.#asking.add(holder.incarnation);
+    this.#witness.ended(holder.server, holder.incarnation, (verdict) => {
+      this.#asking.delete(holder.incarnation);
+      if (verdict !== 'ended') return;
+      this.#ended.add(holder.incarnation);
+      proven('its process has ended');
+    });
+  }
+}
