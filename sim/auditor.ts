@@ -1,0 +1,334 @@
+/**
+ * The auditor sees what no server can see: the register, every disk, the medium, and what clients were told. After
+ * each step that matters it asks whether every acknowledged write could be recovered now from what the record names.
+ * It knows the protocol's promises (design section 6), none of its code.
+ */
+import type { VolumeName } from '../src/base/names.ts';
+import type { Operation } from '../src/base/operation.ts';
+import type { VolumeRecord } from '../src/ports/coordinator.ts';
+import type { Context } from './context.ts';
+import { tagOf, type Disk, type LogState } from './disk.ts';
+import type { Life } from './life.ts';
+import type { Device } from './medium.ts';
+import { Model, SECTOR, ZERO, type Write } from './model.ts';
+import type { SimStore } from './store.ts';
+
+/** What the auditor may look at. */
+export interface Truth {
+  recordOf(volume: number): VolumeRecord;
+  /** Every disk that ever had a store of this volume, by store id. */
+  diskOf(volume: number, store: string): Disk | null;
+  readonly device: Device;
+}
+
+interface VolumeAudit {
+  readonly name: VolumeName;
+  readonly model: Model;
+  /** Order of each write, from the number it was first stored under. */
+  readonly orders: Map<number, number>;
+  /** What each (epoch, sequence) was first given to. */
+  readonly numbers: Map<number, string>;
+  /** Epoch and server of the newest answer. */
+  answeredEpoch: number;
+  answeredBy: string;
+  /** Set while a loss was named and accepted, until the content is known again. */
+  reset: boolean;
+}
+
+const EPOCH_STEP = 2 ** 32;
+
+export class Auditor {
+  readonly volumes: VolumeAudit[];
+  readonly #ctx: Context;
+  #truth: Truth | null = null;
+
+  constructor(ctx: Context, volumes: readonly { readonly name: VolumeName; readonly sectors: number }[]) {
+    this.#ctx = ctx;
+    this.volumes = volumes.map((v) => ({
+      name: v.name,
+      model: new Model(v.sectors),
+      orders: new Map(),
+      numbers: new Map(),
+      answeredEpoch: 0,
+      answeredBy: '',
+      reset: false,
+    }));
+  }
+
+  see(truth: Truth): void {
+    this.#truth = truth;
+  }
+
+  modelOf(volume: number): Model {
+    return this.#volume(volume).model;
+  }
+
+  // ---- what happens -------------------------------------------------------------------------------------------
+
+  /** A store was handed operations: numbers are never reused, and the order of writes becomes known. */
+  appended(store: SimStore, operations: readonly Operation[]): void {
+    const audit = this.#volume(store.volumeIndex);
+    for (const o of operations) {
+      const number = o.epoch * EPOCH_STEP + o.sequence;
+      const tag = o.data.length > 0 ? tagOf(o.data, 0) : ZERO;
+      const identity = `${o.kind}:${tag}:${o.offset}+${o.length}`;
+      const known = audit.numbers.get(number);
+      if (known === undefined) audit.numbers.set(number, identity);
+      else if (known !== identity) {
+        this.#ctx.fail('numbers are never reused', `${audit.name}: epoch ${o.epoch} sequence ${o.sequence} is ${known} and ${identity}`);
+      }
+      if (tag !== ZERO && !audit.orders.has(tag)) audit.orders.set(tag, number);
+    }
+  }
+
+  /** A store's entries became durable. */
+  committed(store: SimStore, voided: boolean, dropped: boolean): void {
+    if (voided || dropped) this.recoverable(store.volumeIndex, voided ? 'a log was voided' : 'operations were released');
+  }
+
+  /** A swap took place. */
+  swapped(volume: number, before: VolumeRecord, after: VolumeRecord): void {
+    const audit = this.#volume(volume);
+    if (after.epoch < before.epoch) this.#ctx.fail('epochs grow', `${audit.name}: epoch ${before.epoch} became ${after.epoch}`);
+    if (after.generation < before.generation) {
+      this.#ctx.fail('generations grow', `${audit.name}: generation ${before.generation} became ${after.generation}`);
+    }
+    if (after.losses.length > before.losses.length || after.losses.at(-1) !== before.losses.at(-1)) this.#lossAccepted(volume, before);
+    if (after.owner?.server !== before.owner?.server && after.epoch > before.epoch) this.#ctx.tally.takeovers++;
+    if (after.epoch > before.epoch) this.#ctx.tally.claims++;
+    this.recoverable(volume, `the record became ${after.mirror}`);
+  }
+
+  /** A write to the medium was issued (invariants I3, I4, I6, I7 and trap T5). */
+  written(life: Life, volume: number, first: number, tags: readonly number[]): void {
+    const audit = this.#volume(volume);
+    const truth = this.#see();
+    const record = truth.recordOf(volume);
+    this.#authority(life, volume, record, 'wrote to the medium');
+    const platter = truth.device.platters[volume];
+    for (let i = 0; i < tags.length; i++) {
+      const tag = tags[i] as number;
+      if (tag === ZERO) continue;
+      const sector = first + i;
+      const wrong = audit.model.writeOf(tag) === null ? `sector ${sector}: ${tag} was never written` : this.#unstable(life, volume, record, tag);
+      if (wrong !== null) {
+        this.#ctx.fail('I6 destaged only when confirmed', `${audit.name}: ${life.server} writes ${tag} to the medium (${record.mirror}): ${wrong}`);
+        return;
+      }
+      const there = platter?.synced[sector] ?? ZERO;
+      const order = audit.orders.get(tag);
+      const orderThere = there === ZERO ? undefined : audit.orders.get(there);
+      if (order !== undefined && orderThere !== undefined && order < orderThere) {
+        this.#ctx.fail('I3 order on the medium', `${audit.name}: ${life.server} writes ${tag} over ${there} in sector ${sector}, which is later and synced`);
+        return;
+      }
+    }
+  }
+
+  zeroed(life: Life, volume: number): void {
+    this.#authority(life, volume, this.#see().recordOf(volume), 'zeroed on the medium');
+  }
+
+  /** The core answered a client (invariant I4): nobody answers once a later epoch has. */
+  answered(life: Life, volume: number, epoch: number): void {
+    const audit = this.#volume(volume);
+    if (epoch < audit.answeredEpoch) {
+      this.#ctx.fail(
+        'I4 one server decides answers',
+        `${audit.name}: ${life.server} answered in epoch ${epoch} although ${audit.answeredBy} had answered in epoch ${audit.answeredEpoch}`,
+      );
+    }
+    audit.answeredEpoch = epoch;
+    audit.answeredBy = life.server;
+    const record = this.#see().recordOf(volume);
+    if (record.epoch === epoch && record.mirror === 'replaying') {
+      this.#ctx.fail('I5 replay before serving', `${audit.name}: ${life.server} answered while the record of its own epoch is replaying`);
+    }
+  }
+
+  /** A write was acknowledged (invariant I1): the copies that the record promises are there. */
+  acknowledged(life: Life, volume: number, write: Write): void {
+    const audit = this.#volume(volume);
+    const truth = this.#see();
+    const record = truth.recordOf(volume);
+    if (write.tag !== ZERO) {
+      for (const id of namedStores(record)) {
+        const disk = truth.diskOf(volume, id);
+        if (disk !== null && !disk.everHeld.has(write.tag) && !this.#onMedium(volume, write)) {
+          this.#ctx.fail(
+            'I1 acknowledged only when stored',
+            `${audit.name}: ${life.server} acknowledged write ${write.tag} while ${record.mirror}, but store ${id.slice(0, 6)} never held it`,
+          );
+          return;
+        }
+      }
+    }
+    this.recoverable(volume, `write ${write.tag} was acknowledged`);
+  }
+
+  /** A door was opened: never by a claimant that has not finished its replay. */
+  opened(life: Life, volume: number, epoch: number): void {
+    const record = this.#see().recordOf(volume);
+    const audit = this.#volume(volume);
+    if (record.epoch < epoch || (record.epoch === epoch && (record.owner?.incarnation !== life.incarnation || record.mirror === 'replaying'))) {
+      this.#ctx.fail('I5 replay before serving', `${audit.name}: ${life.server} opened the door in epoch ${epoch}, the record is ${record.mirror} in epoch ${record.epoch}`);
+    }
+  }
+
+  /** An owner agreed to hand over (section 4, step 3): all its medium I/O has returned. */
+  agreed(life: Life, volume: number): void {
+    const outstanding = this.#see().device.outstandingOf(life, volume);
+    if (outstanding > 0) {
+      this.#ctx.fail('agreement after I/O', `${this.#volume(volume).name}: ${life.server} agreed to a handover with ${outstanding} writes on their way`);
+    }
+  }
+
+  // ---- what must always hold ----------------------------------------------------------------------------------
+
+  /** Everything acknowledged, and everything read, is in what the record says holds it. */
+  recoverable(volume: number, occasion: string): void {
+    if (this.#truth === null || this.#ctx.failure !== null) return;
+    const audit = this.#volume(volume);
+    if (audit.reset) return;
+    const truth = this.#truth;
+    const record = truth.recordOf(volume);
+    const platter = truth.device.platters[volume];
+    if (platter === undefined) return;
+    if (record.mirror === 'suspended') {
+      this.#judge(volume, platter.synced, `the synced medium (${record.mirror}; ${occasion})`);
+      return;
+    }
+    for (const id of namedStores(record)) {
+      const disk = truth.diskOf(volume, id);
+      if (disk === null || disk.lost) continue;
+      const where = `the synced medium with store ${id.slice(0, 6)} (${record.mirror}; ${occasion})`;
+      const generation = record.source?.generation ?? record.generation;
+      const epoch = record.source?.epoch ?? record.epoch;
+      const log = disk.durable;
+      if (log === null || !log.head.complete || log.head.epoch !== epoch || !log.head.generations.includes(generation)) {
+        const is = log === null ? 'nothing' : `epoch ${log.head.epoch}, generations ${log.head.generations.join()}${log.head.complete ? '' : ', incomplete'}`;
+        this.#ctx.fail('I2 a named copy is kept', `${audit.name}: ${where} holds ${is} instead of epoch ${epoch}, generation ${generation}`);
+        return;
+      }
+      this.#judge(volume, overlay(platter.synced, log), where);
+    }
+  }
+
+  /** What the record says holds everything, if there is any such copy left: the budget of the faults. */
+  survives(volume: number, without: (disk: Disk) => boolean): boolean {
+    const truth = this.#see();
+    const record = truth.recordOf(volume);
+    if (record.mirror === 'suspended') return true;
+    return namedStores(record).some((id) => {
+      const disk = truth.diskOf(volume, id);
+      return disk !== null && !disk.lost && !without(disk);
+    });
+  }
+
+  #lossAccepted(volume: number, before: VolumeRecord): void {
+    const audit = this.#volume(volume);
+    const truth = this.#see();
+    this.#ctx.tally.losses++;
+    const left = namedStores(before).filter((id) => {
+      const disk = truth.diskOf(volume, id);
+      return disk !== null && !disk.lost;
+    });
+    if (before.mirror === 'suspended' || left.length > 0) {
+      this.#ctx.fail('I10 a loss only when it cannot be avoided', `${audit.name}: a loss was accepted while ${before.mirror} and ${left.length} named copies were there`);
+    }
+    audit.reset = true;
+  }
+
+  /** After an accepted loss, once the volume serves: what is there is what there is. */
+  settleLoss(volume: number, content: ArrayLike<number>): void {
+    const audit = this.#volume(volume);
+    if (!audit.reset) return;
+    audit.model.accept(Array.from(content), this.#ctx.now);
+    audit.orders.clear();
+    audit.reset = false;
+  }
+
+  isReset(volume: number): boolean {
+    return this.#volume(volume).reset;
+  }
+
+  #judge(volume: number, content: ArrayLike<number>, where: string): void {
+    const audit = this.#volume(volume);
+    for (let sector = 0; sector < audit.model.sectors; sector++) {
+      const wrong = audit.model.unacceptable(sector, content[sector] as number);
+      if (wrong !== null) {
+        this.#ctx.fail('I1 nothing acknowledged is lost', `${audit.name}: ${where}: ${wrong}`);
+        return;
+      }
+    }
+  }
+
+  /** Why a write may not reach the medium now, or null. */
+  #unstable(life: Life, volume: number, record: VolumeRecord, tag: number): string | null {
+    const truth = this.#see();
+    const holds = (id: string): boolean => truth.diskOf(volume, id)?.everHeld.has(tag) ?? false;
+    const named = namedStores(record);
+    if (record.mirror === 'replaying') {
+      if (record.owner?.incarnation === life.incarnation) return named.some(holds) ? null : 'no source store holds it';
+      if (record.source?.from === 'sole') return named.some(holds) ? null : 'the owner\'s store does not hold it';
+      return named.every(holds) ? null : 'not confirmed by both stores';
+    }
+    if (record.mirror === 'in-sync') return named.every(holds) ? null : 'not confirmed by both stores';
+    return record.ownerStore !== null && holds(record.ownerStore) ? null : "the owner's store does not hold it";
+  }
+
+  /** Medium I/O is for the owner, for its claimant, and for the last owner while a claimant waits. */
+  #authority(life: Life, volume: number, record: VolumeRecord, what: string): void {
+    if (record.owner?.incarnation === life.incarnation) return;
+    if (record.mirror === 'replaying' && record.holders.some((h) => h.incarnation === life.incarnation)) return;
+    this.#ctx.fail(
+      'I4 only the owner touches the medium',
+      `${this.#volume(volume).name}: ${life.server} ${what} although ${record.owner?.server ?? 'nobody'} owns it (${record.mirror}, epoch ${record.epoch})`,
+    );
+  }
+
+  #onMedium(volume: number, write: Write): boolean {
+    const audit = this.#volume(volume);
+    const platter = this.#see().device.platters[volume];
+    const order = audit.orders.get(write.tag) ?? 0;
+    for (let i = 0; i < write.count; i++) {
+      const there = platter?.synced[write.first + i] ?? ZERO;
+      if (there === write.tag) continue;
+      if (there !== ZERO && (audit.orders.get(there) ?? 0) < order) return false;
+    }
+    return true;
+  }
+
+  #volume(index: number): VolumeAudit {
+    return this.volumes[index] as VolumeAudit;
+  }
+
+  #see(): Truth {
+    if (this.#truth === null) throw new Error('the auditor has not been shown the world');
+    return this.#truth;
+  }
+}
+
+/** The stores that the record names as copies. */
+export function namedStores(record: VolumeRecord): string[] {
+  switch (record.mirror) {
+    case 'suspended':
+      return [];
+    case 'sole':
+      return record.ownerStore === null ? [] : [record.ownerStore];
+    case 'in-sync':
+      return [record.ownerStore, record.partnerStore].filter((id) => id !== null);
+    case 'replaying':
+      return record.source === null ? [] : record.source.stores.map((s) => s.store);
+  }
+}
+
+/** The medium with a log over it. */
+function overlay(base: Uint32Array, log: LogState): Uint32Array {
+  const content = base.slice();
+  for (const o of log.operations) {
+    const first = o.offset / SECTOR;
+    for (let i = 0; i < o.length / SECTOR; i++) content[first + i] = o.data.length > 0 ? tagOf(o.data, i * SECTOR) : ZERO;
+  }
+  return content;
+}
