@@ -37,6 +37,7 @@ export class MemoryStore implements Store {
   #scheduled = false;
   #ends: Done[] = [];
   #closed = false;
+  #closing: Done | null = null;
 
   constructor(options: MemoryStoreOptions) {
     this.id = options.ids.draw() as StoreId;
@@ -120,9 +121,9 @@ export class MemoryStore implements Store {
 
   close(done: Done): void {
     assert(!this.#closed, 'a store is closed once');
-    // What is on its way first: its ends, then this one.
-    this.#tell(done);
     this.#closed = true;
+    this.#closing = done;
+    this.#schedule();
   }
 
   #refuses(done: Done): boolean {
@@ -157,8 +158,13 @@ export class MemoryStore implements Store {
     const stored = this.#head !== null && this.#last > this.#reported ? this.#last : null;
     const head = this.#head;
     for (let i = 0; i < ends.length; i += 1) ends[i]!(null);
-    if (stored === null || this.#head !== head || stored <= this.#reported) return;
-    this.#reported = stored;
-    this.#events?.stored(stored);
+    if (stored !== null && this.#head === head && stored > this.#reported) {
+      this.#reported = stored;
+      this.#events?.stored(stored);
+    }
+    const closing = this.#closing;
+    if (closing === null || this.#scheduled) return;
+    this.#closing = null;
+    closing(null);
   };
 }

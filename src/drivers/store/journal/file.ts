@@ -9,6 +9,8 @@ import { faultOfError } from '../../linux/errno.ts';
 export interface JournalFile {
   /** For messages. */
   readonly path: string;
+  /** When it was opened; it never changes. */
+  readonly sizeBytes: number;
   /** Writes the buffers one behind the other from `at` on, which is within the file. Stable when `done(null)`. */
   write(buffers: Buffer[], at: number, done: Done): void;
   /** Fills `into` from `at` on; fault `corrupt` when the file ends before. */
@@ -39,7 +41,6 @@ export function openJournalFile(path: string, done: (fault: Fault | null, file: 
 export class NodeJournalFile implements JournalFile {
   readonly path: string;
   readonly fd: number;
-  /** When it was opened. */
   readonly sizeBytes: number;
 
   constructor(path: string, fd: number, sizeBytes: number) {

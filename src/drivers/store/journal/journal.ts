@@ -40,6 +40,8 @@ interface AsideJob {
   readonly log: LiveLog;
   /** The serial of the empty log that took its place. */
   readonly successor: number;
+  /** Who waited for the next group when it was given up. */
+  readonly ends: Done[];
   readonly done: Done;
 }
 
@@ -60,7 +62,8 @@ export class JournalStore implements Store {
   #scheduled = false;
   /** A group is wanted although no operation waits. */
   #due = false;
-  /** Who is told when the next group is stored. */
+  /** Who is told when the next group is stored, in order: first those up to a log that has been put aside. */
+  #settledEnds: Done[] = [];
   #ends: Done[] = [];
   readonly #asideJobs: AsideJob[] = [];
   #rest: Timer | null = null;
@@ -134,7 +137,8 @@ export class JournalStore implements Store {
       this.#ends.push(done);
     } else {
       assert(this.#asideJobs.length < ASIDE_JOBS_MAX, 'few logs wait to be put aside');
-      this.#asideJobs.push({ log, successor: this.#serial + 1, done });
+      this.#asideJobs.push({ log, successor: this.#serial + 1, ends: this.#ends, done });
+      this.#ends = [];
     }
     this.#replaceLog(null);
   }
@@ -212,13 +216,13 @@ export class JournalStore implements Store {
     const log = this.#log;
     const before = log.written;
     this.#groupLog = log;
-    this.#groupEnds = this.#ends;
+    this.#groupEnds = this.#settledEnds.length === 0 ? this.#ends : [...this.#settledEnds, ...this.#ends];
+    this.#settledEnds = [];
     this.#ends = [];
     this.#parts.writer.write(log, this.#groupEnds, this.#groupWritten);
     this.#groupHeld = log.written !== before;
     this.#groupReleased = log.released;
     this.#groupAcknowledged = log.acknowledged;
-    // Empty because room had to be made first: what begins a log is in it, and what waits comes next.
   }
 
   readonly #groupWritten = (fault: Fault | null): void => {
@@ -249,18 +253,21 @@ export class JournalStore implements Store {
       this.#busy = false;
       this.#asideJobs.shift();
       if (fault === null) {
-        job.log.abandonMarks(this.#ends);
-        this.#ends.push(job.done);
+        this.#settledEnds.push(...job.ends);
+        job.log.abandonMarks(this.#settledEnds);
+        this.#settledEnds.push(job.done);
         this.#due = true;
         this.#pump();
       } else if (this.#log.serial === job.successor && this.#failed === null) {
         // Nothing was begun in its place: the log stays what it was.
         this.#log = job.log;
+        this.#ends = [...job.ends, ...this.#ends];
         job.done(fault);
         this.#report(job.log);
         this.#pump();
       } else {
-        this.#fail(fault, [job.done]);
+        this.#asideJobs.unshift(job);
+        this.#fail(fault, []);
       }
     });
   }
@@ -268,12 +275,15 @@ export class JournalStore implements Store {
   #fail(fault: Fault, ends: Done[]): void {
     this.#failed = fault;
     this.#rest?.cancel();
-    const all = [...ends, ...this.#ends];
-    this.#ends = [];
+    const all = [...ends, ...this.#settledEnds];
     for (const job of this.#asideJobs.splice(0)) {
+      all.push(...job.ends);
       job.log.abandonMarks(all);
       all.push(job.done);
     }
+    all.push(...this.#ends);
+    this.#settledEnds = [];
+    this.#ends = [];
     this.#log.abandonMarks(all);
     for (const end of all) end(fault);
     this.#events?.failed(fault);

@@ -33,7 +33,7 @@ export class LiveLog {
   #released: Sequence;
   #last: Sequence;
   #written: Sequence;
-  #acknowledged: Sequence = NO_SEQUENCE;
+  #acknowledged: Sequence;
   #usedBytes = 0;
 
   constructor(serial: number, head: LogHead | null) {
@@ -43,6 +43,8 @@ export class LiveLog {
     this.#released = head === null ? NO_SEQUENCE : head.base;
     this.#last = this.#released;
     this.#written = this.#released;
+    // Whatever of this epoch came before the base has long been answered.
+    this.#acknowledged = this.#released;
     this.stored = this.#released;
     this.reported = this.#released;
   }

@@ -18,7 +18,7 @@ import { type FileLock, tryLockExclusive } from '../../linux/flock.ts';
 import { AsideDirectory } from './aside.ts';
 import { createRing, openFile, RING_FILE, writeGroup } from './create.ts';
 import { ensureDirectory, exists, placeAt, remove } from './disk.ts';
-import type { NodeJournalFile } from './file.ts';
+import type { JournalFile } from './file.ts';
 import { GroupWriter } from './group-writer.ts';
 import { type Identity, IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import { JournalStore } from './journal.ts';
@@ -46,7 +46,19 @@ export interface JournalOptions {
   readonly maxDataBytes?: number;
   /** The time of day, for names and descriptions that people read. */
   readonly now?: () => Date;
+  /** Other bodies for the file and the lock: the tests', which lose power and end without a word. */
+  readonly seams?: JournalSeams;
 }
+
+/** What the journal asks of the machine while it runs. */
+export interface JournalSeams {
+  /** Opens the ring for the life of the store. */
+  openRing(path: string): Promise<JournalFile>;
+  /** As `tryLockExclusive`. */
+  lock(path: string): Pick<FileLock, 'release'> | null;
+}
+
+const REAL_SEAMS: JournalSeams = { openRing: openFile, lock: tryLockExclusive };
 
 export interface OpenedJournal {
   readonly store: Store;
@@ -70,7 +82,7 @@ export function openJournal(options: JournalOptions, done: Result<OpenedJournal>
 async function openLocked(options: JournalOptions): Promise<OpenedJournal> {
   checkOptions(options);
   await ensureDirectory(options.directory);
-  const lock = tryLockExclusive(join(options.directory, 'lock'));
+  const lock = (options.seams ?? REAL_SEAMS).lock(join(options.directory, 'lock'));
   if (lock === null) {
     throw new Fault('refused', `The journal in ${options.directory} is open already, here or in another process.`);
   }
@@ -95,20 +107,20 @@ function checkOptions(options: JournalOptions): void {
 
 /** A ring that was opened, and what was found in it. */
 interface Found {
-  readonly file: NodeJournalFile;
+  readonly file: JournalFile;
   readonly superblock: Superblock;
   readonly recovery: Recovery;
 }
 
 class Opening {
   readonly #options: JournalOptions;
-  readonly #lock: FileLock;
+  readonly #lock: Pick<FileLock, 'release'>;
   readonly #maxDataBytes: number;
   readonly #sizes: RingSizes;
   readonly #ringPath: string;
   readonly #now: () => Date;
 
-  constructor(options: JournalOptions, lock: FileLock) {
+  constructor(options: JournalOptions, lock: Pick<FileLock, 'release'>) {
     this.#options = options;
     this.#lock = lock;
     this.#maxDataBytes = options.maxDataBytes ?? DATA_BYTES_MAX;
@@ -185,7 +197,7 @@ class Opening {
     if (!(await exists(this.#ringPath))) {
       throw new Fault('corrupt', `The journal ${this.#ringPath} is gone, though its identity is there.`);
     }
-    const file = await openFile(this.#ringPath);
+    const file = await (this.#options.seams ?? REAL_SEAMS).openRing(this.#ringPath);
     try {
       const superblock = await this.#superblock(identity, file);
       return { file, superblock, recovery: await recoverRing(file, superblock) };
@@ -195,7 +207,7 @@ class Opening {
     }
   }
 
-  async #superblock(identity: Identity, file: NodeJournalFile): Promise<Superblock> {
+  async #superblock(identity: Identity, file: JournalFile): Promise<Superblock> {
     const damaged = (what: string): Fault => new Fault('corrupt', `The journal ${file.path} is damaged: ${what}.`);
     const block = Buffer.alloc(SUPERBLOCK_BYTES);
     await promisify(file.read.bind(file))(block, 0);
@@ -280,7 +292,7 @@ class Opening {
 
 /** A writer that goes on behind the newest group. */
 export function writerAfter(
-  file: NodeJournalFile,
+  file: JournalFile,
   identity: Pick<Identity, 'key'>,
   sizes: RingSizes,
   recovery: Recovery,
