@@ -183,13 +183,13 @@ test('connections beyond the bound are told so, and far beyond it are dropped', 
     refused[1]!.sendFlags(3);
     refused[1]!.sendOption(Option.exportName);
     await refused[1]!.closed();
-    await dial(HOST, port);
+    refused.push(await dial(HOST, port));
     await assert.rejects(dial(HOST, port), /connection is lost/);
     assert.ok(lines.some((line) => line.startsWith('nbd.refuse') && line.includes('at most 2 connections')));
     await one.disconnect();
     for (const dialog of refused) dialog.socket.destroy();
-    await until(() => doors.connections(EXPORT_NAME) <= 2);
-    await until(() => doors.connections(EXPORT_NAME) <= 2);
+    await until(() => doors.connections(EXPORT_NAME) === 1);
+    await (await connect(HOST, port)).disconnect();
     await two.read(0, 1);
     await two.disconnect();
   }));
