@@ -38,7 +38,9 @@ function meet(
 ): Meeting {
   const said = { dialer: [] as Buffer[], acceptor: [] as Buffer[] };
   const result: { dialer: Meeting['dialer']; acceptor: Meeting['acceptor']; identity: DialerIdentity | null } = {
-    ...{ dialer: null, acceptor: null, identity: null },
+    dialer: null,
+    acceptor: null,
+    identity: null,
   };
   const queue: { from: 'dialer' | 'acceptor'; bytes: Buffer }[] = [];
   const say = (from: 'dialer' | 'acceptor', bytes: Buffer): void => {
@@ -96,8 +98,15 @@ test('two servers of one cluster agree, however the bytes are cut', () => {
     assert.equal(acceptor.receiveCounter, dialer.sendCounter);
     assert.notEqual(acceptor.sendCounter, acceptor.receiveCounter);
     assert.deepEqual(identity, {
-      ...{ clusterId: 'main', server: A, incarnation: 'a'.repeat(32), target: B, path: 1, lastSession: '-' },
-      ...{ minVersion: 1, maxVersion: 1, features: 0 },
+      clusterId: 'main',
+      server: A,
+      incarnation: 'a'.repeat(32),
+      target: B,
+      path: 1,
+      lastSession: '-',
+      minVersion: 1,
+      maxVersion: 1,
+      features: 0,
     });
   }
 });

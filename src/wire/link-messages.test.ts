@@ -86,8 +86,13 @@ test('the bytes are those of docs/link-protocol.md', () => {
   const life = { volume: 'vol' as VolumeName, epoch: 2 as Epoch, generation: 3 as Generation };
   const lifeHex = '0300766f6c' + '0200000000000000' + '0300000000000000';
   const stored = encode({
-    ...{ type: 'stored', ...life, store: 'st' as StoreId, received: 258 as Sequence, stored: 257 as Sequence },
-    ...{ released: 0 as Sequence, gap: true },
+    type: 'stored',
+    ...life,
+    store: 'st' as StoreId,
+    received: 258 as Sequence,
+    stored: 257 as Sequence,
+    released: 0 as Sequence,
+    gap: true,
   });
   assert.equal(stored.code, 2);
   const numbers = '0201000000000000' + '0101000000000000' + '0000000000000000';
@@ -96,8 +101,13 @@ test('the bytes are those of docs/link-protocol.md', () => {
   assert.equal(beat.code, 4);
   assert.equal(beat.control.toString('hex'), '000000000000f83f' + '00' + '0000');
   const answer: HandoverAnswerMessage = {
-    ...{ type: 'handover-answer', volume: life.volume, epoch: life.epoch, nonce: 'n', state: 'agreed' },
-    ...{ undestagedBytes: 0, refusal: 'no' },
+    type: 'handover-answer',
+    volume: life.volume,
+    epoch: life.epoch,
+    nonce: 'n',
+    state: 'agreed',
+    undestagedBytes: 0,
+    refusal: 'no',
   };
   const expected = '0300766f6c' + '0200000000000000' + '01006e' + '02' + '0000000000000000' + '0102006e6f';
   assert.equal(encode(answer).control.toString('hex'), expected);

@@ -2,6 +2,7 @@
  * One attempt to make a session by connecting: connection, handshake, and its end, told once. Whether a proven peer's
  * session is wanted is the path's to say.
  */
+import type { Socket } from 'node:net';
 import { Fault } from '../../base/fault.ts';
 import type { ServerId } from '../../base/names.ts';
 import type { Timer } from '../../ports/clock.ts';
@@ -41,6 +42,7 @@ export class Dial {
     const socket = context.sockets.connect(to, () => {
       if (this.#over) return;
       this.#deadline.cancel();
+      if (connectedToItself(socket)) return this.#fail('refused', 'nothing listens there');
       this.#deadline = context.clock.after(handshakeMs, () =>
         this.#fail('silent', `no handshake within ${handshakeMs} ms`),
       );
@@ -120,4 +122,12 @@ export class Dial {
     this.#over = true;
     this.#deadline.cancel();
   }
+}
+
+/**
+ * TCP lets a socket connect to itself, when the system happens to give it the very port that it asks for on its own
+ * host; whoever dials again and again meets that one day. It means that nobody listens there.
+ */
+function connectedToItself(socket: Socket): boolean {
+  return socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
 }

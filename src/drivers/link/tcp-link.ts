@@ -103,6 +103,11 @@ export class TcpLink implements Link {
     return this.#listeners.map((listener) => listener.bound);
   }
 
+  /** True from the call of `close` on. */
+  get closed(): boolean {
+    return this.#state === 'closed';
+  }
+
   listen(events: LinkEvents): void {
     if (this.#state !== 'made') throw new Error('broken invariant: a link is opened once');
     this.#state = 'open';
