@@ -214,6 +214,13 @@ test('data are not copied on the way out, and once at most on the way in', () =>
   const payload = message.operations.reduce((sum, operation) => sum + 64 + operation.data.length, 0);
   assert.equal([...buffers][0]!.byteLength, payload, 'one that was gathered lies in a buffer of its exact size');
 
+  const [many] = cut(framed(Array.from({ length: 20 }, () => mirror([500]))), []);
+  const sliced = read([many!]) as MirrorMessage[];
+  assert(
+    sliced.every((one) => one.operations[0]!.data.buffer === many!.buffer),
+    'many small ones are most of it together',
+  );
+
   const crowd = Buffer.concat([framed([mirror([100])]), Buffer.alloc(5000)]);
   const small = read([Buffer.from(new Uint8Array(crowd).buffer)])[0] as MirrorMessage;
   assert.equal(small.operations[0]!.data.buffer.byteLength, 164, 'a small one does not keep a large chunk alive');

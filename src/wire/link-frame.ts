@@ -15,7 +15,7 @@
  *
  * Operations carry checksums of their own (src/wire/operation.ts). Their data are not copied on the way out: a batch is
  * a list of buffers, the data among them. On the way in, a frame that came in several chunks is gathered once, into a
- * buffer of its exact size; one that came whole stays where it is, when it makes up most of that memory.
+ * buffer of its exact size; frames that came whole stay where they are, when they make up most of that memory.
  */
 import { crc32c } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
@@ -156,6 +156,8 @@ export interface Frame {
 export class FrameReader {
   #counter: number;
   #chunk: Buffer = NO_BYTES;
+  /** What `#isDense` said of this chunk; null while it was not asked. */
+  #dense: boolean | null = null;
   #at = 0;
   /** A header that came in several chunks. */
   readonly #header = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES);
@@ -179,6 +181,7 @@ export class FrameReader {
     assert(this.#at === this.#chunk.length || this.#fault !== null, 'a chunk is used up before the next one is fed');
     this.#chunk = chunk;
     this.#at = 0;
+    this.#dense = null;
   }
 
   /** The next whole frame; null when more bytes are needed; a fault, for ever, once anything was wrong. */
@@ -229,10 +232,32 @@ export class FrameReader {
     const from = this.#at;
     const middle = from + controlBytes;
     this.#at = middle + operationsBytes;
-    const slice = this.#chunk.subarray(middle, this.#at);
-    // A slice keeps the whole chunk's memory alive until the operation is released: only where that is not much more.
-    const kept = operationsBytes * 2 >= slice.buffer.byteLength ? slice : copyOf(slice);
-    return this.#frame(this.#chunk.subarray(from, middle), kept);
+    let operations = NO_BYTES;
+    if (operationsBytes > 0) {
+      // A slice keeps the whole chunk's memory alive until its operations are released: only where that is not much more.
+      this.#dense ??= this.#isDense(middle, operationsBytes);
+      operations = this.#chunk.subarray(middle, this.#at);
+      if (!this.#dense) operations = copyOf(operations);
+    }
+    return this.#frame(this.#chunk.subarray(from, middle), operations);
+  }
+
+  /**
+   * Whether the operations that lie in this chunk as a whole make up half of its memory at least. The first of them are
+   * at `at`; where the frames behind them lie is looked up, not checked: it decides on a copy, and nothing else.
+   */
+  #isDense(at: number, operationsBytes: number): boolean {
+    const chunk = this.#chunk;
+    const enough = chunk.buffer.byteLength / 2;
+    let sum = operationsBytes;
+    let next = at + operationsBytes;
+    while (sum < enough && chunk.length - next >= FRAME_HEADER_BYTES && chunk.readUInt32LE(next) === MAGIC) {
+      const operations = chunk.readUInt32LE(next + 20);
+      next += FRAME_HEADER_BYTES + chunk.readUInt32LE(next + 16) + operations;
+      if (next > chunk.length) break;
+      sum += operations;
+    }
+    return sum >= enough;
   }
 
   #gather(): Frame | Fault | null {
@@ -287,7 +312,6 @@ function checkHeader(header: Buffer, at: number, counter: number): string | null
 }
 
 function copyOf(slice: Buffer): Buffer {
-  if (slice.length === 0) return NO_BYTES;
   const copy = Buffer.allocUnsafeSlow(slice.length);
   slice.copy(copy);
   return copy;

@@ -1,6 +1,7 @@
 /**
  * A session: one authenticated connection of one path. Messages in, frames out, and back. What is sent within one turn
- * of the event loop leaves in one write; the data of operations are handed to the kernel where they lie.
+ * of the event loop leaves in one write; under load, all of a round's turns do. The data of operations are handed to the
+ * kernel where they lie.
  */
 import { Fault } from '../../base/fault.ts';
 import type { LinkMessage } from '../../ports/link.ts';
@@ -31,7 +32,10 @@ export class Session {
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
   #live = true;
+  /** There is something to be flushed, and somebody will do it. */
   #flushing = false;
+  /** There was a flush in this round of the event loop. */
+  #flushed = false;
 
   constructor(
     connection: Connection,
@@ -74,7 +78,7 @@ export class Session {
     }
     if (!this.#flushing) {
       this.#flushing = true;
-      process.nextTick(this.#flush);
+      if (!this.#flushed) process.nextTick(this.#flush);
     }
     return true;
   }
@@ -98,14 +102,24 @@ export class Session {
     return this.#connection.socket;
   }
 
+  /** The first batch of a round of the event loop leaves at the end of its turn, all later ones together after the round. */
   readonly #flush = (): void => {
     this.#flushing = false;
     if (!this.#live || this.#writer.pendingBytes === 0) return;
+    if (!this.#flushed) {
+      this.#flushed = true;
+      setImmediate(this.#roundOver);
+    }
     const { socket } = this.#connection;
     const parts = this.#writer.take();
     if (parts.length > 1) socket.cork();
     for (const part of parts) socket.write(part);
     if (parts.length > 1) socket.uncork();
+  };
+
+  readonly #roundOver = (): void => {
+    this.#flushed = false;
+    if (this.#flushing) this.#flush();
   };
 
   #bytes(chunk: Buffer): void {
