@@ -19,6 +19,7 @@ interface Libc {
   readonly flock: Foreign<[fd: number, operation: number]>;
   readonly clockGettime: Foreign<[clock: number, timespec: BigInt64Array]>;
   readonly fallocate: Foreign<[fd: number, mode: number, offset: number, length: number]>;
+  readonly fadvise: Foreign<[fd: number, offset: number, length: number, advice: number]>;
   readonly lseek: Foreign<[fd: number, offset: number, whence: number]>;
   readonly ioctl: Foreign<[fd: number, request: number, argument: BigUint64Array]>;
   readonly errno: () => number;
@@ -48,6 +49,7 @@ function bind(): Libc {
     flock: library.func('int flock(int fd, int operation)') as Libc['flock'],
     clockGettime: library.func('int clock_gettime(int clock, _Out_ void *timespec)') as Libc['clockGettime'],
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Libc['fallocate'],
+    fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Libc['fadvise'],
     lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Libc['lseek'],
     ioctl: library.func('int ioctl(int fd, unsigned long request, void *argument)') as Libc['ioctl'],
     errno: () => koffi.errno(),

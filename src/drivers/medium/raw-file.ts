@@ -1,0 +1,264 @@
+/**
+ * An open raw image: a regular file or a block device, read and written at any byte offset. Both media of this room
+ * (directory, image) hand these out as their volumes.
+ *
+ * Who else sees the bytes decides how it is opened (`Sharing`):
+ *
+ * - `host`: every server that may own the volume runs on this machine. They share the kernel's cache, so that what one
+ *   wrote is what the next one reads; `sync` makes it stable.
+ * - `machines`: servers on several machines share the storage. The file is opened O_DSYNC, so that no write returns
+ *   before the storage has it and nothing is left dirty in the cache of a machine that may freeze (design, section 5);
+ *   range operations are synced before they are reported; and what this machine cached of the image before is dropped
+ *   when it is opened.
+ *
+ * At most `CALLS_IN_FLIGHT` calls of one image are with the operating system at a time, the others wait in order of
+ * arrival: a medium that hangs must not take all threads of the pool from the journals.
+ */
+import { close, constants, fstat, open, readFile, statfs } from 'node:fs';
+import { assert, type Done, Fault, type Result } from '../../base/fault.ts';
+import { Ring } from '../../base/ring.ts';
+import type { Extent, MediumAbilities, MediumVolume } from '../../ports/medium.ts';
+import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/block-device.ts';
+import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
+import { dropCachedRange, punchRange, reserveRange } from '../linux/ranges.ts';
+import {
+  type Call,
+  ExtentsCall,
+  type ImageHandle,
+  READ_BYTES_MAX,
+  ReadCall,
+  ReserveCall,
+  SyncCall,
+  WriteCall,
+  ZeroCall,
+} from './raw-calls.ts';
+
+/** Who else reaches the storage: only processes of this machine, or other machines too. */
+export type Sharing = 'host' | 'machines';
+
+/** Calls of one image that are with the operating system at a time. */
+export const CALLS_IN_FLIGHT = 16;
+/** Calls of one image that wait behind them; the core keeps far fewer on their way than this. */
+export const CALLS_WAITING_MAX = 65_536;
+
+/** File systems that write every version of a block to a new place: room held for a range is no room for its rewriting. */
+const COPYING_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x9123_683e /* btrfs */, 0x2fc1_2fc1 /* zfs */, 0xca45_1a4e]);
+
+/**
+ * Opens the image at `path`. Faults: `missing`; `refused` when it is neither file nor device or may not be written;
+ * `corrupt` when it is not of `expectedBytes` (null: of any size).
+ */
+export function openRawFile(
+  path: string,
+  sharing: Sharing,
+  expectedBytes: number | null,
+  done: Result<MediumVolume>,
+): void {
+  const flags = constants.O_RDWR | (sharing === 'machines' ? constants.O_DSYNC : 0);
+  open(path, flags, (error, fd) => {
+    if (error !== null) return done(faultOfError(error, `Opening the image ${path}`), null);
+    const fail = (fault: Fault): void => close(fd, () => done(fault, null));
+    examine(fd, path, expectedBytes, (fault, image) => {
+      if (fault !== null) return fail(fault);
+      forget(image, sharing, (stale) => {
+        if (stale !== null) return fail(stale);
+        tryAbilities(image, (abilities) => done(null, new RawFile(image, sharing, abilities)));
+      });
+    });
+  });
+}
+
+interface Image {
+  readonly fd: number;
+  readonly path: string;
+  readonly isDevice: boolean;
+  readonly sizeBytes: number;
+  /** The directory of /sys that describes the device. */
+  readonly system: string;
+}
+
+type Examined = (...answer: [fault: Fault, image: null] | [fault: null, image: Image]) => void;
+
+/** What was opened, and how big it really is. */
+function examine(fd: number, path: string, expectedBytes: number | null, done: Examined): void {
+  fstat(fd, { bigint: true }, (error, found) => {
+    if (error !== null) return done(faultOfError(error, `Looking at the image ${path}`), null);
+    let sizeBytes: number;
+    try {
+      if (found.isFile()) sizeBytes = Number(found.size);
+      else if (found.isBlockDevice()) sizeBytes = deviceSizeBytes(fd, path);
+      else return done(new Fault('refused', `${path} is neither a file nor a block device.`), null);
+    } catch (cause) {
+      return done(faultOfError(cause, `Looking at the image ${path}`), null);
+    }
+    if (expectedBytes !== null && sizeBytes !== expectedBytes) {
+      const message = `The image ${path} has ${sizeBytes} bytes; it was created with ${expectedBytes}.`;
+      return done(new Fault('corrupt', message), null);
+    }
+    const system = deviceDirectory(found.rdev);
+    done(null, { fd, path, isDevice: found.isBlockDevice(), sizeBytes, system });
+  });
+}
+
+/** Where other machines write too, nothing that this one cached earlier is believed. */
+function forget(image: Image, sharing: Sharing, done: Done): void {
+  if (sharing === 'host') return done(null);
+  const dropped = (errno: number): void =>
+    done(errno === 0 ? null : faultOfErrno(errno, `Dropping what this machine cached of ${image.path}`));
+  if (image.isDevice) dropDeviceCache(image.fd, dropped);
+  else dropCachedRange(image.fd, 0, 0, dropped);
+}
+
+/** Finds out what the image can, without changing a byte of it. */
+function tryAbilities(image: Image, done: (abilities: MediumAbilities) => void): void {
+  if (image.isDevice) {
+    return canDiscard(image.system, (punch) => done({ punch, reserve: false, extents: false, generations: false }));
+  }
+  // A hole behind the end of the file changes nothing; a file system that cannot punch says so all the same.
+  const behind = Math.ceil((image.sizeBytes + 1) / 4096) * 4096;
+  punchRange(image.fd, behind, 4096, (punchErrno) => {
+    // Room for the first byte, which a volume that is used at all needs anyway.
+    reserveRange(image.fd, 0, 1, (reserveErrno) => {
+      const holds = reserveErrno === 0 || codeOf(reserveErrno) === 'ENOSPC' || codeOf(reserveErrno) === 'EDQUOT';
+      statfs(image.path, (error, found) => {
+        const copies = error !== null || COPYING_FILE_SYSTEMS.has(found.type >>> 0);
+        done({ punch: punchErrno === 0, reserve: holds && !copies, extents: true, generations: false });
+      });
+    });
+  });
+}
+
+/** Whether the device gives room back. A partition's queue is its disk's. */
+function canDiscard(system: string, done: (can: boolean) => void): void {
+  readFile(`${system}/queue/discard_max_bytes`, 'utf8', (error, text) => {
+    if (error === null) return done(Number(text) > 0);
+    readFile(`${system}/../queue/discard_max_bytes`, 'utf8', (noDisk, ofDisk) =>
+      done(noDisk === null && Number(ofDisk) > 0),
+    );
+  });
+}
+
+class RawFile implements MediumVolume, ImageHandle {
+  readonly abilities: MediumAbilities;
+  readonly fd: number;
+  readonly path: string;
+  readonly isDevice: boolean;
+  /** Range operations are synced before they are reported. */
+  readonly syncsRanges: boolean;
+  /** The file system turned out not to zero ranges by itself. */
+  writesZeroes = false;
+  readonly #sizeBytes: number;
+  readonly #waiting = new Ring<Call>();
+  #inFlight = 0;
+  #closing: Done[] | null = null;
+  #closed = false;
+
+  constructor(image: Image, sharing: Sharing, abilities: MediumAbilities) {
+    this.abilities = abilities;
+    this.fd = image.fd;
+    this.path = image.path;
+    this.isDevice = image.isDevice;
+    this.syncsRanges = sharing === 'machines';
+    this.#sizeBytes = image.sizeBytes;
+  }
+
+  sizeBytes(target: string): number {
+    assert(target === '', 'a block volume has one object');
+    return this.#sizeBytes;
+  }
+
+  read(target: string, offset: number, length: number, done: Result<Buffer>): void {
+    const refusal = this.#refusal(target, offset, length);
+    if (refusal !== null) process.nextTick(done, refusal, null);
+    else if (length > READ_BYTES_MAX) process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
+    else this.#run(new ReadCall(this, offset, length, done));
+  }
+
+  write(target: string, offset: number, data: readonly Buffer[], done: Done): void {
+    let length = 0;
+    for (const piece of data) length += piece.length;
+    const refusal = this.#refusal(target, offset, length);
+    if (refusal !== null) process.nextTick(done, refusal);
+    else this.#run(new WriteCall(this, offset, data, length, done));
+  }
+
+  zero(target: string, offset: number, length: number, punch: boolean, done: Done): void {
+    const refusal = this.#refusal(target, offset, length);
+    if (refusal !== null) process.nextTick(done, refusal);
+    else this.#run(new ZeroCall(this, offset, length, punch && this.abilities.punch, done));
+  }
+
+  sync(done: Done): void {
+    if (this.#closing !== null) process.nextTick(done, new Fault('refused', `The image ${this.path} is closed.`));
+    else this.#run(new SyncCall(this, done));
+  }
+
+  reserve(target: string, offset: number, length: number, done: Done): void {
+    const refusal = this.#refusal(target, offset, length);
+    if (refusal !== null || !this.abilities.reserve) process.nextTick(done, refusal);
+    else this.#run(new ReserveCall(this, offset, length, done));
+  }
+
+  extents(target: string, offset: number, length: number, done: Result<readonly Extent[]>): void {
+    const refusal = this.#refusal(target, offset, length);
+    if (refusal !== null) process.nextTick(done, refusal, null);
+    else this.#run(new ExtentsCall(this, offset, length, done));
+  }
+
+  close(done: Done): void {
+    if (this.#closed) return void process.nextTick(done, null);
+    if (this.#closing !== null) return void this.#closing.push(done);
+    this.#closing = [done];
+    const fault = new Fault('refused', `The image ${this.path} was closed before the call began.`);
+    for (let call = this.#waiting.shift(); call !== undefined; call = this.#waiting.shift()) {
+      process.nextTick(failCall, call, fault);
+    }
+    this.#closeWhenIdle();
+  }
+
+  /** A call has returned; called by it just before it reports its outcome. */
+  returned(): void {
+    this.#inFlight -= 1;
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      this.#inFlight += 1;
+      next.start();
+    }
+    this.#closeWhenIdle();
+  }
+
+  #run(call: Call): void {
+    if (this.#inFlight < CALLS_IN_FLIGHT) {
+      this.#inFlight += 1;
+      call.start();
+    } else if (this.#waiting.length < CALLS_WAITING_MAX) {
+      this.#waiting.push(call);
+    } else {
+      process.nextTick(failCall, call, new Fault('retry', `Too many calls wait for the image ${this.path}.`));
+    }
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#closing === null || this.#closed || this.#inFlight > 0) return;
+    const waiting = this.#closing;
+    this.#closed = true;
+    close(this.fd, (error) => {
+      const fault = error === null ? null : faultOfError(error, `Closing the image ${this.path}`);
+      for (const done of waiting) done(fault);
+    });
+  }
+
+  #refusal(target: string, offset: number, length: number): Fault | null {
+    if (this.#closing !== null) return new Fault('refused', `The image ${this.path} is closed.`);
+    if (target !== '') return new Fault('missing', `The image ${this.path} has no object named "${target}".`);
+    const end = offset + length;
+    if (Number.isSafeInteger(end) && Number.isInteger(offset) && offset >= 0 && length > 0 && end <= this.#sizeBytes)
+      return null;
+    const range = `${length} bytes from ${offset}`;
+    return new Fault('refused', `${range} do not lie within the ${this.#sizeBytes} bytes of ${this.path}.`);
+  }
+}
+
+function failCall(call: Call, fault: Fault): void {
+  call.fail(fault);
+}
