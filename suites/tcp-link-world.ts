@@ -1,16 +1,16 @@
 /** Real TCP links on the loopback interface, for the tests of the driver: a pair of servers, and strangers by hand. */
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Fault } from '../src/base/fault.ts';
 import type { Incarnation, ServerId } from '../src/base/names.ts';
 import type { TcpLinkLimits } from '../src/drivers/link/context.ts';
 import type { Address, SocketMaker } from '../src/drivers/link/sockets.ts';
 import { TcpLink } from '../src/drivers/link/tcp-link.ts';
 import { BootClock } from '../src/drivers/linux/boot-clock.ts';
-import type { HandshakeSelf, HandshakeStep, SessionTerms } from '../src/wire/link-conversation.ts';
+import type { DialerIdentity, HandshakeSelf, HandshakeStep, SessionTerms } from '../src/wire/link-conversation.ts';
 import { type Frame, FrameReader, FrameWriter } from '../src/wire/link-frame.ts';
-import { DialerHandshake } from '../src/wire/link-handshake.ts';
+import { AcceptorHandshake, DialerHandshake } from '../src/wire/link-handshake.ts';
 import { A, B, type LinkNode, type LinkWorld } from './link.ts';
 
 export const clock = new BootClock();
@@ -147,6 +147,8 @@ export class HandPeer {
   closed = false;
   /** How the handshake ended; null while it has not. */
   outcome: Extract<HandshakeStep, { readonly kind: 'accepted' | 'refused' }> | Fault | null = null;
+  /** Whether it says that it is ready, once it was accepted. */
+  readies = true;
   #handshake: DialerHandshake | null = null;
 
   constructor(world: TcpWorld, to: ServerId, path = 0) {
@@ -187,7 +189,7 @@ export class HandPeer {
         this.socket.write(step.bytes);
         continue;
       } else if (step.kind === 'accepted' || step.kind === 'refused') {
-        if (step.kind === 'accepted') this.socket.write(step.ready);
+        if (step.kind === 'accepted' && this.readies) this.socket.write(step.ready);
         this.outcome = step;
         this.#handshake = null;
         this.received = handshake.rest();
@@ -207,4 +209,53 @@ export function framesOf(peer: HandPeer, reader: FrameReader): Frame[] {
     found.push(frame);
   }
   return found;
+}
+
+/** A server driven by hand, at the address of one of the pair: takes what is dialed, answers as far as it is told. */
+export class HandServer {
+  /** Who has shown up so far, in order. */
+  readonly dialers: DialerIdentity[] = [];
+  /** Sessions that came about. */
+  readonly sessions: SessionTerms[] = [];
+  /** Connections that are open. */
+  readonly sockets = new Set<Socket>();
+  /** Whether a dialer that has proven itself is answered. */
+  answers = true;
+  self: HandshakeSelf;
+  readonly #server: Server;
+
+  static async make(world: TcpWorld, self: HandshakeSelf, path = 0): Promise<HandServer> {
+    const hand = new HandServer(world, self);
+    await new Promise<void>((up) => hand.#server.listen(world.port(self.server, path), '127.0.0.1', up));
+    return hand;
+  }
+
+  private constructor(world: TcpWorld, self: HandshakeSelf) {
+    this.self = self;
+    this.#server = createServer((socket) => this.#take(world.own(socket)));
+    world.own({ destroy: () => this.#server.close() });
+  }
+
+  #take(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => this.sockets.delete(socket));
+    const handshake = new AcceptorHandshake(this.self, randomBytes(32));
+    socket.on('data', (chunk) => {
+      handshake.feed(chunk);
+      for (;;) {
+        const step = handshake.step();
+        assert(!(step instanceof Fault));
+        if (step.kind === 'send') socket.write(step.bytes);
+        else if (step.kind === 'identified') {
+          this.dialers.push(step.dialer);
+          if (!this.answers) return;
+          socket.write(handshake.accept());
+        } else {
+          if (step.kind === 'established') this.sessions.push(step.terms);
+          return;
+        }
+      }
+    });
+  }
 }

@@ -37,18 +37,8 @@ export const KIND = { hello: 1, challenge: 2, identify: 3, accept: 4, refuse: 5,
  * - `stale`      a later incarnation of the dialer has been here
  * - `self`, `cluster`, `stranger`, `target`, `path`  two configurations that do not fit each other
  * - `version`    no common protocol version
- * - `closing`    the acceptor is about to stop
  */
-export type Refusal =
-  | 'duplicate'
-  | 'stale'
-  | 'self'
-  | 'cluster'
-  | 'stranger'
-  | 'target'
-  | 'path'
-  | 'version'
-  | 'closing';
+export type Refusal = 'duplicate' | 'stale' | 'self' | 'cluster' | 'stranger' | 'target' | 'path' | 'version';
 
 /** What a server is and can, the same for all its handshakes. */
 export interface HandshakeSelf {

@@ -225,3 +225,18 @@ test('data are not copied on the way out, and once at most on the way in', () =>
   const small = read([Buffer.from(new Uint8Array(crowd).buffer)])[0] as MirrorMessage;
   assert.equal(small.operations[0]!.data.buffer.byteLength, 164, 'a small one does not keep a large chunk alive');
 });
+
+test('a control part larger than a slab goes alone', () => {
+  const volume = { volume: 'v'.repeat(200) as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
+  const marks = { acknowledged: 1 as Sequence, released: 1 as Sequence, sent: 1 as Sequence };
+  const volumes = Array.from({ length: 1000 }, () => ({ ...volume, ...marks }));
+  const messages: LinkMessage[] = [
+    mirror([10]),
+    { type: 'heartbeat', sentAtMs: 1, unfit: null, volumes },
+    mirror([10]),
+  ];
+  assert.deepEqual(
+    read([framed(messages)]).map((one) => plain(one as LinkMessage)),
+    messages.map(plain),
+  );
+});

@@ -13,13 +13,13 @@ import { drawNonce, type LinkContext } from './context.ts';
 import { type Address, addressText } from './sockets.ts';
 
 export interface DialUser {
-  /** The peer is proven. After `take`, `begun` follows at once; after `needless`, `needless`; after `stale`, `failed`. */
-  judge(terms: SessionTerms): 'take' | 'needless' | 'stale';
+  /** The peer is proven: false when a later incarnation of it has been here. `begun` or `failed` follows at once. */
+  meet(terms: SessionTerms): boolean;
   /** The session begins on `connection`; `rest` came behind the handshake. */
   begun(connection: Connection, terms: SessionTerms, rest: Buffer): void;
   /** The attempt failed. */
   failed(reason: DownReason, detail: string): void;
-  /** The attempt was one too many: the peer has, or this side has, another session. */
+  /** The attempt was one too many: the peer has made another session, and this side is about to learn of it. */
   needless(): void;
 }
 
@@ -85,11 +85,9 @@ export class Dial {
   }
 
   #accepted(terms: SessionTerms, ready: Buffer): void {
-    const verdict = this.#user.judge(terms);
+    const current = this.#user.meet(terms);
     if (this.#over) return;
-    if (verdict === 'needless') return this.#needless();
-    if (verdict === 'stale')
-      return this.#fail('protocol', `a later incarnation than ${terms.incarnation} has been here`);
+    if (!current) return this.#fail('protocol', `a later incarnation than ${terms.incarnation} has been here`);
     this.#end();
     this.#connection.socket.write(ready);
     this.#user.begun(this.#connection, terms, this.#handshake.rest());

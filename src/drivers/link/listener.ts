@@ -17,6 +17,8 @@ export class Listener {
     this.#server = context.sockets.server(accept);
     this.#server.on('error', (error) => this.#failed(error));
     this.#server.on('listening', () => {
+      // `close` may have come while the address was being looked up.
+      if (this.#closed) return void this.#server.close();
       context.log.always('info', 'link.listening', { address: addressText(this.bound ?? address) });
     });
   }

@@ -105,6 +105,11 @@ export class Path {
   accepted(accept: Accept, connection: Connection, terms: SessionTerms, rest: Buffer): void {
     if (this.#accepting !== accept) return connection.close();
     this.#accepting = null;
+    // A later incarnation may have come by another path since.
+    if (!this.#user.meet(terms.incarnation)) {
+      connection.close();
+      return this.#schedule();
+    }
     this.#adopt(connection, terms, false, rest);
   }
 
@@ -218,7 +223,7 @@ export class Path {
   #connect(): void {
     const { peer, path } = this.at;
     this.#dial = new Dial(this.#context, this.#address, peer, path, this.#lastSession, {
-      judge: (terms) => this.#judgeDialed(terms),
+      meet: (terms) => this.#user.meet(terms.incarnation),
       begun: (connection, terms, rest) => {
         this.#dial = null;
         this.#adopt(connection, terms, true, rest);
@@ -229,11 +234,6 @@ export class Path {
         this.#schedule();
       },
     });
-  }
-
-  #judgeDialed(terms: SessionTerms): 'take' | 'needless' | 'stale' {
-    if (!this.#user.meet(terms.incarnation)) return 'stale';
-    return this.#decides && this.#session !== null ? 'needless' : 'take';
   }
 
   #failed(reason: DownReason, detail: string): void {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { A, B, linkSuite, Listening, say } from '../../../suites/link.ts';
-import { clock, TcpWorld, until } from '../../../suites/tcp-link-world.ts';
+import { clock, freePorts, TcpWorld, until } from '../../../suites/tcp-link-world.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Incarnation, ServerId } from '../../base/names.ts';
 import type { SocketMaker } from './sockets.ts';
@@ -53,6 +53,39 @@ test('the address is taken: it is tried again, and meanwhile the other side is d
     new Listening(world.make(B), A);
     await until('up', () => a.upTo(0) !== null && a.upTo(1) !== null);
   });
+});
+
+test('a socket that connects to itself has found nobody; one that does not connect in time has found nothing', async () => {
+  const sockets: SocketMaker = {
+    connect: (to, ready) => {
+      if (to.port % 2 === 0) return new Socket();
+      return connect({ ...to, localAddress: to.host, localPort: to.port }, ready);
+    },
+    server: (accept) => createServer(accept),
+  };
+  const ports = await freePorts(20);
+  const [even, odd] = [0, 1].map((rest) => ports.find((port) => port % 2 === rest));
+  assert(even !== undefined && odd !== undefined);
+  const link = new TcpLink({
+    self: A,
+    incarnation: 'i' as Incarnation,
+    clusterId: 'c',
+    key: Buffer.alloc(16),
+    listen: [0, 0].map((port) => ({ host: '127.0.0.1', port })),
+    peers: new Map([[B, { paths: [odd, even].map((port) => ({ host: '127.0.0.1', port })) }]]),
+    clock,
+    log: () => {},
+    sockets,
+    limits: { connectMs: 20 },
+  });
+  const a = new Listening({ link, incarnation: 'i' as Incarnation }, B);
+  await until('both have failed', () => a.count('down', 0) > 0 && a.count('down', 1) > 0);
+  const [itself, nothing] = [0, 1].map((path) => a.told.find((one) => one.path === path));
+  assert(itself?.kind === 'down' && itself.reason === 'refused', JSON.stringify(itself));
+  assert(nothing?.kind === 'down' && nothing.reason === 'unreachable' && nothing.detail.includes('within 20 ms'));
+  assert.equal(link.listening.length, 2);
+  assert(link.listening.every((address) => address !== null && address.port > 0));
+  await new Promise<void>((done) => link.close(done));
 });
 
 test('TLS is another way to make sockets', async () => {

@@ -5,7 +5,7 @@
  * Here the parts are put together and strangers are judged; which connection becomes a path's session is in path.ts.
  */
 import type { Socket } from 'node:net';
-import { Fault } from '../../base/fault.ts';
+import { assert, Fault } from '../../base/fault.ts';
 import type { Incarnation, ServerId } from '../../base/names.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Link, LinkEvents, LinkMessage, PathRef } from '../../ports/link.ts';
@@ -109,7 +109,7 @@ export class TcpLink implements Link {
   }
 
   listen(events: LinkEvents): void {
-    if (this.#state !== 'made') throw new Error('broken invariant: a link is opened once');
+    assert(this.#state === 'made', 'a link is opened once');
     this.#state = 'open';
     this.#options.listen.forEach((address, path) => {
       const listener = new Listener(this.#context, address, (socket) => this.#connected(socket, path));
@@ -136,7 +136,7 @@ export class TcpLink implements Link {
 
   /** What was sent has `closeMs` to leave. `done` when every address is free; no event comes after the call. */
   close(done: () => void): void {
-    if (this.#state === 'closed') throw new Error('broken invariant: a link is closed once');
+    assert(!this.closed, 'a link is closed once');
     this.#state = 'closed';
     const closing: Closing[] = [];
     for (const peer of this.#known.values()) {
@@ -187,8 +187,8 @@ export class TcpLink implements Link {
     begun: (accept, connection, terms, rest) => {
       this.#accepts.delete(accept);
       const path = this.#path(terms.peer, terms.path);
-      if (path === null) connection.close();
-      else path.accepted(accept, connection, terms, rest);
+      assert(path !== null, 'a session is of a path that was judged');
+      path.accepted(accept, connection, terms, rest);
     },
     ended: (accept) => {
       this.#accepts.delete(accept);
@@ -200,7 +200,6 @@ export class TcpLink implements Link {
   #misfit(accept: Accept, dialer: DialerIdentity): { why: Refusal; text: string } | null {
     const { self } = this.#context;
     const { server, target, path, clusterId, minVersion, maxVersion } = dialer;
-    if (this.#state !== 'open') return { why: 'closing', text: `${self.server} is stopping` };
     if (clusterId !== self.clusterId) {
       return { why: 'cluster', text: `this is cluster '${self.clusterId}', not '${clusterId}'` };
     }
