@@ -15,7 +15,7 @@ import {
   TransmissionFlag,
 } from '../src/wire/nbd.ts';
 import { type Answer, AnswerReader, type ClientStyle, type Pending, type StatusDescriptor } from './nbd-answers.ts';
-import { dial, infoData, metaData, NbdConnectionLost } from './nbd-dialog.ts';
+import { dial, infoData, metaData, NbdConnectionLost, type NbdDialog } from './nbd-dialog.ts';
 
 export { NbdReplyError, type Answer, type ReadChunk, type StatusDescriptor } from './nbd-answers.ts';
 export { NbdConnectionLost, NbdOptionError } from './nbd-dialog.ts';
@@ -29,7 +29,11 @@ export interface ConnectOptions {
   readonly metaContexts?: readonly string[];
   /** Open the export by EXPORT_NAME instead of GO. Defaults to false. */
   readonly byExportName?: boolean;
+  /** How long connecting and negotiating may take, ms. Defaults to 10 s. */
+  readonly timeoutMs?: number;
 }
+
+const CONNECT_MS = 10_000;
 
 /** Block sizes as the server advertised them, bytes. */
 export interface BlockSizes {
@@ -38,48 +42,69 @@ export interface BlockSizes {
   readonly maximum: number;
 }
 
-/** Connects, negotiates, and opens the export; whatever was asked for and not granted is an error. */
+/**
+ * Connects, negotiates, and opens the export; whatever was asked for and not granted is an error, and so is a server
+ * that does not get there in time. After an error nothing of the connection is left.
+ */
 export async function connect(
   host: string,
   port: number,
   exportName = '',
   options: ConnectOptions = {},
 ): Promise<NbdClient> {
-  const dialog = await dial(host, port);
+  const dialog = await dial(host, port, options.timeoutMs ?? CONNECT_MS);
+  try {
+    return await open(dialog, exportName, options);
+  } catch (error) {
+    dialog.socket.destroy();
+    throw error;
+  }
+}
+
+async function open(dialog: NbdDialog, exportName: string, options: ConnectOptions): Promise<NbdClient> {
   dialog.sendFlags(HandshakeFlag.fixedNewstyle | HandshakeFlag.noZeroes);
   const style = options.extended === true ? 'extended' : (options.structured ?? true) ? 'structured' : 'simple';
   if (style === 'extended') await dialog.must(Option.extendedHeaders);
   if (style === 'structured') await dialog.must(Option.structuredReply);
   const contexts = new Map<number, string>();
   if (options.metaContexts !== undefined) {
-    for (const reply of await dialog.must(Option.setMetaContext, metaData(exportName, options.metaContexts))) {
-      if (reply.type === OptionReply.metaContext)
-        contexts.set(reply.data.readUInt32BE(0), reply.data.toString('utf8', 4));
+    for (const { type, data } of await dialog.must(Option.setMetaContext, metaData(exportName, options.metaContexts))) {
+      if (type === OptionReply.metaContext) contexts.set(data.readUInt32BE(0), data.toString('utf8', 4));
     }
   }
-  let size: bigint;
-  let flags: number;
-  let blocks: BlockSizes | null = null;
-  if (options.byExportName === true) {
-    dialog.sendOption(Option.exportName, Buffer.from(exportName));
-    const reply = await dialog.take(10);
-    size = reply.readBigUInt64BE(0);
-    flags = reply.readUInt16BE(8);
-  } else {
-    const replies = await dialog.must(Option.go, infoData(exportName, [Info.blockSize]));
-    const infos = new Map(
-      replies.filter((r) => r.type === OptionReply.info).map((r) => [r.data.readUInt16BE(0), r.data]),
-    );
-    const exported = infos.get(Info.export);
-    if (exported === undefined) throw new Error('the server did not describe the export');
-    size = exported.readBigUInt64BE(2);
-    flags = exported.readUInt16BE(10);
-    const sizes = infos.get(Info.blockSize);
-    if (sizes !== undefined) {
-      blocks = { minimum: sizes.readUInt32BE(2), preferred: sizes.readUInt32BE(6), maximum: sizes.readUInt32BE(10) };
-    }
-  }
-  return new NbdClient(dialog.socket, dialog.leave(), style, Number(size), flags, blocks, contexts);
+  const exported = options.byExportName === true ? await byName(dialog, exportName) : await byGo(dialog, exportName);
+  return new NbdClient(dialog.socket, dialog.leave(), style, exported, contexts);
+}
+
+/** The export as it was opened. */
+interface Opened {
+  readonly sizeBytes: number;
+  readonly flags: number;
+  readonly blockSizes: BlockSizes | null;
+}
+
+async function byName(dialog: NbdDialog, exportName: string): Promise<Opened> {
+  dialog.sendOption(Option.exportName, Buffer.from(exportName));
+  const reply = await dialog.take(10);
+  return { sizeBytes: Number(reply.readBigUInt64BE(0)), flags: reply.readUInt16BE(8), blockSizes: null };
+}
+
+async function byGo(dialog: NbdDialog, exportName: string): Promise<Opened> {
+  const replies = await dialog.must(Option.go, infoData(exportName, [Info.blockSize]));
+  const infos = new Map(
+    replies.filter((r) => r.type === OptionReply.info).map((r) => [r.data.readUInt16BE(0), r.data]),
+  );
+  const exported = infos.get(Info.export);
+  if (exported === undefined) throw new Error('the server did not describe the export');
+  const sizes = infos.get(Info.blockSize);
+  return {
+    sizeBytes: Number(exported.readBigUInt64BE(2)),
+    flags: exported.readUInt16BE(10),
+    blockSizes:
+      sizes === undefined
+        ? null
+        : { minimum: sizes.readUInt32BE(2), preferred: sizes.readUInt32BE(6), maximum: sizes.readUInt32BE(10) },
+  };
 }
 
 export class NbdClient {
@@ -103,15 +128,13 @@ export class NbdClient {
     socket: net.Socket,
     received: Buffer,
     style: ClientStyle,
-    sizeBytes: number,
-    flags: number,
-    blockSizes: BlockSizes | null,
+    exported: Opened,
     contexts: ReadonlyMap<number, string>,
   ) {
     this.socket = socket;
-    this.sizeBytes = sizeBytes;
-    this.flags = flags;
-    this.blockSizes = blockSizes;
+    this.sizeBytes = exported.sizeBytes;
+    this.flags = exported.flags;
+    this.blockSizes = exported.blockSizes;
     this.contexts = contexts;
     this.#style = style;
     this.closed = new Promise((resolve) => socket.on('close', () => resolve(this.#lose('the server closed it'))));

@@ -41,11 +41,20 @@ export class NbdDialog {
     this.#wake?.();
   };
 
-  constructor(socket: net.Socket) {
+  readonly #deadline: NodeJS.Timeout | undefined;
+
+  constructor(socket: net.Socket, timeoutMs?: number) {
     this.socket = socket;
+    if (timeoutMs !== undefined) {
+      this.#deadline = setTimeout(() => {
+        this.#lost ??= `no agreement within ${timeoutMs} ms`;
+        socket.destroy();
+      }, timeoutMs);
+    }
     socket.on('data', this.#onData);
     socket.on('error', (error) => (this.#lost ??= error.message));
     socket.on('close', () => {
+      clearTimeout(this.#deadline);
       this.#lost ??= 'the server closed it';
       this.#wake?.();
     });
@@ -118,19 +127,24 @@ export class NbdDialog {
 
   /** Hands over to the transmission phase: bytes received so far, and the socket without this dialog's listener. */
   leave(): Buffer {
+    clearTimeout(this.#deadline);
     this.socket.off('data', this.#onData);
     return this.#received;
   }
 }
 
-/** Connects and reads the greeting. */
-export async function dial(host: string, port: number): Promise<NbdDialog> {
-  const socket = net.connect({ host, port, noDelay: true });
-  const dialog = new NbdDialog(socket);
-  const greeting = await dialog.take(18);
-  if (greeting.toString('latin1', 0, 16) !== 'NBDMAGICIHAVEOPT') throw new Error('this is no newstyle NBD server');
-  dialog.handshakeFlags = greeting.readUInt16BE(16);
-  return dialog;
+/** Connects and reads the greeting. `timeoutMs`, if given, is how long it takes at most to `leave` the dialog. */
+export async function dial(host: string, port: number, timeoutMs?: number): Promise<NbdDialog> {
+  const dialog = new NbdDialog(net.connect({ host, port, noDelay: true }), timeoutMs);
+  try {
+    const greeting = await dialog.take(18);
+    if (greeting.toString('latin1', 0, 16) !== 'NBDMAGICIHAVEOPT') throw new Error('this is no newstyle NBD server');
+    dialog.handshakeFlags = greeting.readUInt16BE(16);
+    return dialog;
+  } catch (error) {
+    dialog.socket.destroy();
+    throw error;
+  }
 }
 
 /** Data of INFO and GO. */

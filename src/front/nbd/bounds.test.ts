@@ -90,6 +90,31 @@ test('a volume bounds what all its connections have in flight, and serves each o
     await clients[0]?.disconnect();
   }));
 
+test('clients that come and go while the volume hangs neither keep memory nor shut the others out', () =>
+  serving({ maxVolumeBytes: 64 * KIB }, async (service, { port, doors }) => {
+    const payloads: { readonly data: Buffer; cancelled: boolean }[] = [];
+    service.wait();
+    const submit = service.submit.bind(service);
+    service.submit = (request) => {
+      if (request.kind === 'write') payloads.push(request);
+      submit(request);
+    };
+    for (let round = 1; round <= 5; round++) {
+      const client = await connect(HOST, port);
+      const all = Promise.allSettled([writes(client, 10, 16 * KIB)]);
+      await until(() => payloads.length === 4 * round);
+      client.destroy();
+      await all;
+      await until(() => doors.connections(EXPORT_NAME) === 0);
+      assert.ok(payloads.every(({ data, cancelled }) => cancelled && data.length === 0));
+    }
+    service.go();
+    const client = await connect(HOST, port);
+    await client.write(0, Buffer.alloc(48 * KIB));
+    assert.deepEqual([service.counts.write, service.counts.cancelled], [1, 20]);
+    await client.disconnect();
+  }));
+
 test('a connection that is over its bounds stops reading from its socket', () =>
   serving({ maxRequests: 1, lookaheadBytes: 64 * KIB }, async (service, { port }) => {
     const client = await connect(HOST, port);
@@ -176,7 +201,7 @@ test('connections beyond the bound are told so, and far beyond it are dropped', 
   serving({ maxConnections: 2 }, async (_service, { port, doors, lines }) => {
     const [one, two] = await Promise.all([connect(HOST, port), connect(HOST, port)]);
     await assert.rejects(connect(HOST, port), /at most 2 connections/);
-    const refused = await Promise.all(Array.from({ length: 7 }, () => dial(HOST, port)));
+    const refused = await Promise.all(Array.from({ length: 8 }, () => dial(HOST, port)));
     refused[0]!.sendFlags(3);
     const [answer] = await refused[0]!.option(Option.info, infoData('', [Info.export]));
     assert.equal(answer?.type, OptionReply.errPolicy);

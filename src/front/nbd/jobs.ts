@@ -1,8 +1,14 @@
 /**
  * The requests of a connection as the volume's service sees them. One object per request and nothing else: no closure,
  * no promise. They are not reused: the service may look at a request after its `done`, and a young object is cheap.
+ *
+ * A cancelled request that was not admitted is dropped without a word, and a service whose medium hangs may come to that
+ * much later. So a write lets go of its payload when its connection ends: what was admitted is an operation of the
+ * volume by then and holds the bytes itself, and what was not is never looked at again but for `cancelled`. Otherwise
+ * clients that time out and come again would pile up payloads without a bound.
  */
 import { assert, type Fault } from '../../base/fault.ts';
+import { NO_BYTES } from '../../base/operation.ts';
 import type { Extent } from '../../ports/medium.ts';
 import type { ModifyRequest, ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
 import { offsetOf, type RequestFields } from '../../wire/nbd-requests.ts';
@@ -11,8 +17,8 @@ import { offsetOf, type RequestFields } from '../../wire/nbd-requests.ts';
 export interface JobOwner {
   /** The connection is gone: what was not admitted yet has to be dropped. */
   readonly gone: boolean;
-  /** A request without data in its answer ended. */
-  ended(job: Job, fault: Fault | null): void;
+  modifyEnded(job: ModifyJob | SplitWriteJob, fault: Fault | null): void;
+  cacheEnded(job: CacheJob, fault: Fault | null): void;
   readEnded(job: ReadJob, fault: Fault | null, pieces: readonly ReadPiece[] | null): void;
   statusEnded(job: StatusJob, fault: Fault | null, extents: readonly Extent[] | null): void;
 }
@@ -56,10 +62,46 @@ export abstract class Job {
   }
 }
 
+/** Those that carry a payload, linked while they are on their way. */
+export interface Carrier {
+  before: Carrier | null;
+  behind: Carrier | null;
+  /** Lets go of the payload; the request is cancelled. */
+  letGo(): void;
+}
+
+/** The writes of a connection that have not ended: a list through the requests themselves. */
+export class Carriers {
+  #first: Carrier | null = null;
+
+  add(carrier: Carrier): void {
+    carrier.behind = this.#first;
+    if (this.#first !== null) this.#first.before = carrier;
+    this.#first = carrier;
+  }
+
+  remove(carrier: Carrier): void {
+    if (carrier.before !== null) carrier.before.behind = carrier.behind;
+    else if (this.#first === carrier) this.#first = carrier.behind;
+    if (carrier.behind !== null) carrier.behind.before = carrier.before;
+    carrier.before = null;
+    carrier.behind = null;
+  }
+
+  letGo(): void {
+    for (let carrier = this.#first; carrier !== null; carrier = this.#first) {
+      this.remove(carrier);
+      carrier.letGo();
+    }
+  }
+}
+
 /** WRITE, TRIM, WRITE_ZEROES. */
-export class ModifyJob extends Job implements ModifyRequest {
+export class ModifyJob extends Job implements ModifyRequest, Carrier {
   readonly kind: 'write' | 'zero' | 'trim';
-  readonly data: Buffer;
+  data: Buffer;
+  before: Carrier | null = null;
+  behind: Carrier | null = null;
 
   constructor(owner: JobOwner, fields: RequestFields, kind: 'write' | 'zero' | 'trim') {
     super(owner, fields, fields.length, fields.payload.length);
@@ -67,9 +109,13 @@ export class ModifyJob extends Job implements ModifyRequest {
     this.data = fields.payload;
   }
 
+  letGo(): void {
+    this.data = NO_BYTES;
+  }
+
   done(fault: Fault | null): void {
     this.end();
-    this.owner.ended(this, fault);
+    this.owner.modifyEnded(this, fault);
   }
 }
 
@@ -97,11 +143,11 @@ export class CacheJob extends Job implements ReadRequest {
 
   done(fault: Fault | null): void {
     this.end();
-    this.owner.ended(this, fault);
+    this.owner.cacheEnded(this, fault);
   }
 }
 
-/** Bytes of an extent and of its descriptor in a status answer, roughly: what a status request counts for. */
+/** What a status request counts for: the extents of a fragmented range and their answer, roughly. */
 const STATUS_COST_BYTES = 64 << 10;
 
 /** BLOCK_STATUS, of at most `maxBytes`: the document leaves it to the server to answer for less than was asked. */
@@ -119,23 +165,26 @@ export class StatusJob extends Job implements StatusRequest {
 }
 
 /** A WRITE longer than the service takes at once: submitted in parts, answered when all of them have ended. */
-export class SplitWriteJob extends Job {
-  readonly data: Buffer;
+export class SplitWriteJob extends Job implements Carrier {
+  before: Carrier | null = null;
+  behind: Carrier | null = null;
+  /** In order. */
+  readonly parts: readonly WritePart[];
   /** Parts that have not ended. */
   #left: number;
   #fault: Fault | null = null;
-  readonly #partBytes: number;
 
   constructor(owner: JobOwner, fields: RequestFields, partBytes: number) {
     super(owner, fields, fields.length, fields.payload.length);
-    this.data = fields.payload;
-    this.#partBytes = partBytes;
     this.#left = Math.ceil(fields.length / partBytes);
+    this.parts = Array.from(
+      { length: this.#left },
+      (_, i) => new WritePart(this, fields.payload, i * partBytes, partBytes),
+    );
   }
 
-  /** The parts, in order. */
-  parts(): ModifyRequest[] {
-    return Array.from({ length: this.#left }, (_, i) => new WritePart(this, i * this.#partBytes, this.#partBytes));
+  letGo(): void {
+    for (const part of this.parts) part.data = NO_BYTES;
   }
 
   partEnded(fault: Fault | null): void {
@@ -143,7 +192,7 @@ export class SplitWriteJob extends Job {
     this.#left--;
     if (this.#left > 0) return;
     this.end();
-    this.owner.ended(this, this.#fault);
+    this.owner.modifyEnded(this, this.#fault);
   }
 }
 
@@ -152,13 +201,13 @@ class WritePart implements ModifyRequest {
   readonly target = '';
   readonly offset: number;
   readonly length: number;
-  readonly data: Buffer;
+  data: Buffer;
   readonly #whole: SplitWriteJob;
   #ended = false;
 
-  constructor(whole: SplitWriteJob, from: number, partBytes: number) {
+  constructor(whole: SplitWriteJob, payload: Buffer, from: number, partBytes: number) {
     this.#whole = whole;
-    this.data = whole.data.subarray(from, from + partBytes);
+    this.data = payload.subarray(from, from + partBytes);
     this.offset = whole.offset + from;
     this.length = this.data.length;
   }

@@ -1,10 +1,10 @@
 /**
  * The bounds of the NBD front end: everything a client can make this process hold has one. Their arithmetic:
  *
- *   one connection  maxInFlightBytes + maxPayloadBytes (the request that crossed the bound) + lookaheadBytes
- *                   + maxBacklogBytes + one batch of replies
+ *   one connection  maxInFlightBytes + maxPayloadBytes (the request that crosses the bound, or is on its way in)
+ *                   + lookaheadBytes + maxBacklogBytes
  *   one volume      maxVolumeBytes + maxConnections x (maxPayloadBytes + lookaheadBytes + maxBacklogBytes) at the very
- *                   worst, when every client sends the largest request and none reads an answer
+ *                   worst, when every client stops in the middle of the largest write and takes no reply
  */
 import { assert } from '../../base/fault.ts';
 import { PORTABLE_PAYLOAD_BYTES } from '../../wire/nbd.ts';
@@ -14,7 +14,10 @@ export interface NbdLimits {
   readonly maxConnections: number;
   /** Requests of one connection that are not answered yet; beyond it nothing more is taken from the connection. */
   readonly maxRequests: number;
-  /** Bytes written and asked for by unanswered requests of one connection; beyond it nothing more is taken. */
+  /**
+   * Bytes written and asked for by one connection: by requests that are not answered, and in answers that the client has
+   * not taken. Beyond it nothing more is taken from the connection.
+   */
   readonly maxInFlightBytes: number;
   /** The same, over all connections of a volume. */
   readonly maxVolumeBytes: number;
@@ -23,7 +26,7 @@ export interface NbdLimits {
    * ahead is how the end of a connection is noticed whose requests still wait (trap T32).
    */
   readonly lookaheadBytes: number;
-  /** Reply bytes that the client has not taken off the socket; beyond it nothing more is taken from the connection. */
+  /** Bytes of replies of any kind that the client has not taken; beyond it nothing more is taken from the connection. */
   readonly maxBacklogBytes: number;
   /** Longest READ and WRITE, advertised as the maximum block size. */
   readonly maxPayloadBytes: number;

@@ -61,17 +61,18 @@ export class ReplyWriter {
     }
   }
 
-  /** Hands everything to the socket, in one write. */
-  flush(): void {
+  /** Hands everything to the socket, in one write; `sent`, if any, is called when the socket has passed it on. */
+  flush(sent: (() => void) | null): void {
     this.#cut();
     const segments = this.#segments;
-    if (segments.length === 0) return;
-    if (segments.length === 1) this.#socket.write(segments[0]!);
-    else {
-      this.#socket.cork();
-      for (const segment of segments) this.#socket.write(segment);
-      this.#socket.uncork();
-    }
+    const last = segments.length - 1;
+    if (last < 0) return;
+    const socket = this.#socket;
+    if (last > 0) socket.cork();
+    for (let i = 0; i < last; i++) socket.write(segments[i]!);
+    if (sent === null) socket.write(segments[last]!);
+    else socket.write(segments[last]!, sent);
+    if (last > 0) socket.uncork();
     segments.length = 0;
     this.#segmentBytes = 0;
   }

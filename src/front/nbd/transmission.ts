@@ -9,25 +9,17 @@
 import { assert, type Fault } from '../../base/fault.ts';
 import type { Extent } from '../../ports/medium.ts';
 import type { ReadPiece, VolumeService } from '../../ports/service.ts';
-import {
-  ChunkType,
-  Command,
-  CommandFlag,
-  EXTENDED_REPLY_BYTES,
-  type NbdError,
-  type ReplyStyle,
-} from '../../wire/nbd.ts';
-import { errorChunk, putChunkHeader, putSimpleReply, type ReplyTo, statusChunk } from '../../wire/nbd-replies.ts';
+import { Command, CommandFlag, type NbdError, type ReplyStyle } from '../../wire/nbd.ts';
+import type { ReplyTo } from '../../wire/nbd-replies.ts';
 import { type RequestFields, RequestParser } from '../../wire/nbd-requests.ts';
 import type { ByteQueue } from '../../wire/nbd-gather.ts';
+import { Answers } from './answers.ts';
 import type { Budget, BudgetWaiter } from './budget.ts';
 import { refusalOf, type RequestRules } from './check.ts';
 import { errorOf, Refusals } from './faults.ts';
-import { CacheJob, type Job, type JobOwner, ModifyJob, ReadJob, SplitWriteJob, StatusJob } from './jobs.ts';
+import { CacheJob, Carriers, type Job, type JobOwner, ModifyJob, ReadJob, SplitWriteJob, StatusJob } from './jobs.ts';
 import type { NbdLimits } from './limits.ts';
-import { putRead } from './read-reply.ts';
 import type { ReplyWriter } from './reply-writer.ts';
-import { ALLOCATION_CONTEXT_ID, stretchesOf } from './status-reply.ts';
 
 /** A volume as its connections see it. */
 export interface Export {
@@ -61,13 +53,17 @@ export class Transmission implements JobOwner, BudgetWaiter {
   requests = 0;
   errors = 0;
   readonly #exported: Export;
-  readonly #style: ReplyStyle;
+  readonly #answers: Answers;
   readonly #rules: RequestRules;
   readonly #parser: RequestParser;
   readonly #out: ReplyWriter;
   readonly #port: TransmissionPort;
+  readonly #carriers = new Carriers();
   #inFlight = 0;
-  #inFlightBytes = 0;
+  /** Counted in the bounds: of unanswered requests, and of answers with data that the socket still holds. */
+  #chargedBytes = 0;
+  /** Of these, data of answers that leave with this turn's batch. */
+  #leavingBytes = 0;
   #receiving = true;
   #held = false;
   #leaving = false;
@@ -78,7 +74,7 @@ export class Transmission implements JobOwner, BudgetWaiter {
     const { maxPayloadBytes } = exported.limits;
     const extended = agreed.style === 'extended';
     this.#exported = exported;
-    this.#style = agreed.style;
+    this.#answers = new Answers(out, agreed.style, exported.limits.maxStatusStretches);
     this.#rules = {
       sizeBytes: exported.sizeBytes,
       maxPayloadBytes,
@@ -125,8 +121,12 @@ export class Transmission implements JobOwner, BudgetWaiter {
 
   /** The connection is gone: what was not admitted is dropped, answers that still come go nowhere. */
   end(): void {
+    if (this.gone) return;
     this.gone = true;
-    this.#exported.budget.leave(this);
+    this.#carriers.letGo();
+    const { budget } = this.#exported;
+    budget.leave(this);
+    budget.give(this.#chargedBytes);
   }
 
   // ---- requests in
@@ -136,7 +136,7 @@ export class Transmission implements JobOwner, BudgetWaiter {
     const { limits, budget } = this.#exported;
     const parser = this.#parser;
     while (!this.#held && !this.#leaving && !this.gone) {
-      if (this.#inFlight >= limits.maxRequests || this.#inFlightBytes >= limits.maxInFlightBytes) break;
+      if (this.#inFlight >= limits.maxRequests || this.#chargedBytes >= limits.maxInFlightBytes) break;
       if (this.#out.backlogBytes >= limits.maxBacklogBytes) break;
       if (!budget.open) {
         budget.wait(this);
@@ -197,6 +197,7 @@ export class Transmission implements JobOwner, BudgetWaiter {
 
   #modify(fields: RequestFields, kind: 'write' | 'zero' | 'trim'): void {
     const job = new ModifyJob(this, fields, kind);
+    this.#carriers.add(job);
     this.#count(job);
     this.#exported.service.submit(job);
   }
@@ -205,56 +206,67 @@ export class Transmission implements JobOwner, BudgetWaiter {
     const { service } = this.#exported;
     if (fields.length <= service.maxRequestBytes) return this.#modify(fields, 'write');
     const job = new SplitWriteJob(this, fields, service.maxRequestBytes);
+    this.#carriers.add(job);
     this.#count(job);
-    for (const part of job.parts()) service.submit(part);
+    for (const part of job.parts) service.submit(part);
   }
 
   #count(job: Job): void {
     this.#inFlight++;
-    this.#inFlightBytes += job.costBytes;
+    this.#chargedBytes += job.costBytes;
     this.#exported.budget.take(job.costBytes);
+  }
+
+  #discharge(bytes: number): void {
+    this.#chargedBytes -= bytes;
+    this.#exported.budget.give(bytes);
   }
 
   // ---- answers out
 
-  ended(job: Job, fault: Fault | null): void {
-    if (!this.#settle(job)) return;
+  modifyEnded(job: ModifyJob | SplitWriteJob, fault: Fault | null): void {
+    if (this.gone) return;
+    this.#carriers.remove(job);
+    this.#ended(job, fault);
+  }
+
+  cacheEnded(job: CacheJob, fault: Fault | null): void {
+    this.#ended(job, fault);
+  }
+
+  #ended(job: Job, fault: Fault | null): void {
+    if (!this.#settle(job, job.costBytes)) return;
     if (fault === null) this.#putOk(job);
     else this.#putFault(job, fault);
   }
 
   readEnded(job: ReadJob, fault: Fault | null, pieces: readonly ReadPiece[] | null): void {
-    if (!this.#settle(job)) return;
+    if (!this.#settle(job, fault === null ? 0 : job.costBytes)) return;
     if (fault !== null) return this.#putFault(job, fault);
     assert(pieces !== null, 'a read ends with a fault or with its bytes');
-    putRead(this.#out, this.#style, (job.flags & CommandFlag.dontFragment) !== 0, job, pieces);
+    this.#leavingBytes += job.costBytes;
+    this.#answers.read(job, pieces);
   }
 
   statusEnded(job: StatusJob, fault: Fault | null, extents: readonly Extent[] | null): void {
-    if (!this.#settle(job)) return;
+    if (!this.#settle(job, job.costBytes)) return;
     if (fault !== null) return this.#putFault(job, fault);
     assert(extents !== null, 'a status request ends with a fault or with extents');
-    const most = (job.flags & CommandFlag.reqOne) !== 0 ? 1 : this.#exported.limits.maxStatusStretches;
-    const stretches = stretchesOf(extents, job.offset, job.length, most);
-    this.#out.data(statusChunk(this.#rules.extended, job, ALLOCATION_CONTEXT_ID, stretches));
+    this.#answers.status(job, extents);
   }
 
-  /** Takes the request out of the bounds; false when there is nobody left to answer. */
-  #settle(job: Job): boolean {
-    this.#inFlight--;
-    this.#inFlightBytes -= job.costBytes;
-    this.#exported.budget.give(job.costBytes);
+  /** Takes the request and `bytes` of its charge out of the bounds; false when there is nobody left to answer. */
+  #settle(job: Job, bytes: number): boolean {
     if (this.gone) return false;
+    assert(job.costBytes >= bytes, 'a request gives back at most what it took');
+    this.#inFlight--;
+    this.#discharge(bytes);
     this.#turnSoon();
     return true;
   }
 
   #putOk(to: ReplyTo): void {
-    const out = this.#out;
-    out.reserve(EXTENDED_REPLY_BYTES);
-    out.at = this.#rules.extended
-      ? putChunkHeader(out.page, out.at, true, to, ChunkType.none, true, 0)
-      : putSimpleReply(out.page, out.at, to, 0);
+    this.#answers.ok(to);
     this.#turnSoon();
   }
 
@@ -265,12 +277,7 @@ export class Transmission implements JobOwner, BudgetWaiter {
 
   #putError(to: ReplyTo, error: NbdError, message: string): void {
     this.errors++;
-    const out = this.#out;
-    if (this.#rules.chunked) out.data(errorChunk(this.#rules.extended, to, error, message));
-    else {
-      out.reserve(EXTENDED_REPLY_BYTES);
-      out.at = putSimpleReply(out.page, out.at, to, error);
-    }
+    this.#answers.error(to, error, message);
     this.#turnSoon();
   }
 
@@ -284,11 +291,20 @@ export class Transmission implements JobOwner, BudgetWaiter {
   readonly #turn = (): void => {
     this.#turnDue = false;
     if (this.gone) return;
-    this.#out.flush();
+    const bytes = this.#leavingBytes;
+    this.#leavingBytes = 0;
+    this.#out.flush(bytes === 0 ? null : () => this.#left(bytes));
     if (this.#leaving) {
       if (this.#inFlight === 0) this.#port.finish();
       return;
     }
     this.#take();
   };
+
+  /** The socket has passed on answers with so many bytes of data. */
+  #left(bytes: number): void {
+    if (this.gone) return;
+    this.#discharge(bytes);
+    this.#turnSoon();
+  }
 }
