@@ -16,6 +16,8 @@ export class Departure {
   readonly #done: (() => void)[] = [];
   readonly #leaving = new Set<Replica>();
   #askedMs = Number.NEGATIVE_INFINITY;
+  /** The stores or the medium fail: waiting for a drain would be waiting for ever. */
+  #drains = true;
   #over = false;
 
   constructor(replicas: readonly Replica[], peers: Peers, clock: Clock, timings: Timings) {
@@ -30,6 +32,11 @@ export class Departure {
     if (this.#over) done();
     else this.#done.push(done);
     this.tick();
+  }
+
+  /** An own store failed: volumes are handed over as they are, and what cannot be handed over is left. */
+  cannotDrain(): void {
+    this.#drains = false;
   }
 
   /** Once per heartbeat. */
@@ -84,6 +91,7 @@ export class Departure {
     if (suspended && tenure.drained) return replica.leave();
     // A partner that has just gone is found lost, and `suspended` swapped in, by the partnership. What cannot be
     // drained stays in the journal, and the record keeps naming it.
-    if (this.#clock.nowMs() - this.#startedMs >= 2 * this.#timings.handoverMs) replica.leave();
+    const patienceMs = this.#drains ? 2 * this.#timings.handoverMs : 0;
+    if (this.#clock.nowMs() - this.#startedMs >= patienceMs) replica.leave();
   }
 }

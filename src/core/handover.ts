@@ -60,12 +60,14 @@ export class Handover {
     if (nowMs - this.#startedMs > timings.handoverMs) return this.#giveUp('the drain took too long');
     this.#tenure.destager.poke();
     if (this.#quiescedMs === null) {
-      if (copy.log.bytes > QUIESCE_BYTES && nowMs - this.#startedMs < timings.handoverMs / 2) return true;
+      const drains = this.#replica.unfit === null && nowMs - this.#startedMs < timings.handoverMs / 2;
+      if (copy.log.bytes > QUIESCE_BYTES && drains) return true;
       this.#quiescedMs = nowMs;
       this.#tenure.hold();
       this.#tell('quiesced', null);
     }
-    if (this.#tenure.drained && !this.#agreeing) this.#agree();
+    // An unfit owner may never drain: what its stores' other copies hold, its successor replays.
+    if ((this.#tenure.drained || this.#replica.unfit !== null) && !this.#agreeing) this.#agree();
     return true;
   }
 

@@ -243,7 +243,10 @@ export class Replica {
   #considerClaim(record: VolumeRecord): void {
     if (this.#world.stopping() || this.#yielded !== null) return;
     const reason = this.#reasonToClaim(record);
-    if (reason === null) return;
+    if (reason === null) {
+      this.#why = null;
+      return;
+    }
     const refusal = this.unfit ?? claimRefusal(record, this.identity);
     this.#why = refusal === null ? reason : `${reason}; but ${refusal}`;
     if (refusal !== null || this.clock.nowMs() < this.#claimNotBeforeMs) return;

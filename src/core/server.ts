@@ -34,6 +34,8 @@ export interface ServerPorts {
   readonly fence: Fence;
   readonly doors: Doors;
   readonly observer: Observer;
+  /** Ends the process: it can no longer do its work and owns nothing any more. A supervisor starts it anew. */
+  readonly quit: (why: string) => void;
 }
 
 /** How a planned change of owner ended. */
@@ -151,8 +153,22 @@ export class Server implements ServerControl {
 
   #storeFailed(volume: VolumeName, fault: Fault): void {
     this.#ports.observer.note('store.failed', volume, { why: fault.message });
-    this.#unfit ??= `the store of ${volume} failed: ${fault.message}`;
-    this.#each((replica) => replica.judge());
+    if (this.#unfit !== null) return;
+    this.#unfit = `the store of ${volume} failed: ${fault.message}`;
+    // Nothing of this process can be relied on to last: others take its volumes, and it starts anew.
+    const why = this.#unfit;
+    this.#depart(true).then(() => this.#ports.quit(why));
+  }
+
+  #depart(unfit: boolean): Departure {
+    this.#departure ??= new Departure(
+      [...this.#replicas.values()],
+      this.#peers,
+      this.#ports.clock,
+      this.#settings.timings,
+    );
+    if (unfit) this.#departure.cannotDrain();
+    return this.#departure;
   }
 
   // ---- messages -------------------------------------------------------------------------------------------------------
