@@ -19,11 +19,13 @@ import { type Done, Fault, type Result } from '../../base/fault.ts';
 import type { MediumId, ServerId, VolumeName } from '../../base/names.ts';
 import type { Clock, Ids } from '../../ports/clock.ts';
 import type { Medium, MediumVolume } from '../../ports/medium.ts';
+import { Deadline, PROBE_DEADLINE_MS } from '../linux/deadline.ts';
 import { createFile, ensureDirectory, removeQuietly, syncDirectory } from '../linux/durable.ts';
 import { errorCode, faultOfError } from '../linux/errno.ts';
 import { settle } from '../linux/settle.ts';
-import { checkMediumId, checkName, checkSize, formatFile, readMediumFile, readVolumeFile } from './identity.ts';
-import { Deadline, PROBE_DEADLINE_MS, probeFile } from './probe.ts';
+import { checkName } from '../linux/small-files.ts';
+import { checkMediumId, checkSize, formatFile, readMediumFile, readVolumeFile } from './identity.ts';
+import { probeFile } from './probe.ts';
 import { openRawFile, type Sharing } from './raw-file.ts';
 
 /** A server's view of a directory medium. */

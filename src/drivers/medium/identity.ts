@@ -3,11 +3,10 @@
  * is read. A medium is known by the id in its file, never by its path: where a mount is missing, the path leads to
  * somebody else's directory (trap T23).
  */
-import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { Fault } from '../../base/fault.ts';
 import type { MediumId, VolumeName } from '../../base/names.ts';
-import { errorCode, faultOfError } from '../linux/errno.ts';
+import { readBounded } from '../linux/small-files.ts';
 
 /** No file of these is longer; what is, is not ours. */
 const FILE_BYTES_MAX = 64 << 10;
@@ -53,12 +52,6 @@ export function checkMediumId(found: MediumId, expected: MediumId, path: string)
   throw new Fault('refused', `${path} is not the expected medium: its id is ${found}, expected was ${expected}.`);
 }
 
-/** Fault `refused` unless the name can be part of a path without leading anywhere else. */
-export function checkName(name: string, of: 'volume' | 'server'): void {
-  if (/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)) return;
-  throw new Fault('refused', `"${name}" cannot be the name of a ${of}: letters, digits, "-" and "_", at most 64.`);
-}
-
 /** Fault `refused` unless a volume can have this size. */
 export function checkSize(sizeBytes: number, volume: VolumeName): void {
   if (Number.isSafeInteger(sizeBytes) && sizeBytes > 0) return;
@@ -66,7 +59,7 @@ export function checkSize(sizeBytes: number, volume: VolumeName): void {
 }
 
 async function readChecked<T>(path: string, schema: z.ZodType<T>, what: string): Promise<T> {
-  const text = await readBounded(path, FILE_BYTES_MAX, `the ${what}'s file ${path}`);
+  const text = await readBounded(path, FILE_BYTES_MAX, `description of the ${what} at ${path}`);
   let content: unknown;
   try {
     content = JSON.parse(text);
@@ -78,29 +71,4 @@ async function readChecked<T>(path: string, schema: z.ZodType<T>, what: string):
   const [issue] = checked.error.issues;
   const where = issue === undefined ? '' : `: ${issue.path.join('.')} ${issue.message}`;
   throw new Fault('corrupt', `${path} is no description of a ${what} that this version knows${where}.`);
-}
-
-/** The text of a small file. Faults: `missing` with `absent` as its sentence's beginning, `corrupt` when it is too long. */
-export async function readBounded(path: string, maxBytes: number, what: string): Promise<string> {
-  let file;
-  try {
-    file = await open(path, 'r');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') throw new Fault('missing', `There is no ${what.replace(/^the /, '')}.`, error);
-    throw faultOfError(error, `Opening ${what}`);
-  }
-  try {
-    const buffer = Buffer.allocUnsafe(maxBytes + 1);
-    let length = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
-      length += bytesRead;
-      if (length > maxBytes) throw new Fault('corrupt', `${path} is longer than ${maxBytes} bytes: it is not ours.`);
-      if (bytesRead === 0) return buffer.toString('utf8', 0, length);
-    }
-  } catch (error) {
-    throw faultOfError(error, `Reading ${what}`);
-  } finally {
-    await file.close();
-  }
 }

@@ -20,13 +20,15 @@ import type { MediumId, ServerId, VolumeName } from '../../base/names.ts';
 import type { Clock, Ids } from '../../ports/clock.ts';
 import type { Medium, MediumVolume } from '../../ports/medium.ts';
 import { deviceIdentity, deviceSizeBytes } from '../linux/block-device.ts';
+import { Deadline, PROBE_DEADLINE_MS } from '../linux/deadline.ts';
 import { createFile } from '../linux/durable.ts';
 import { errorCode, faultOfErrno, faultOfError } from '../linux/errno.ts';
 import { dropCachedRange } from '../linux/ranges.ts';
 import { settle } from '../linux/settle.ts';
+import { checkName } from '../linux/small-files.ts';
 import { createImageFile, creating, exists } from './directory.ts';
-import { checkMediumId, checkName, checkSize, formatFile, readImageFile } from './identity.ts';
-import { Deadline, PROBE_DEADLINE_MS, probeFile } from './probe.ts';
+import { checkMediumId, checkSize, formatFile, readImageFile } from './identity.ts';
+import { probeFile } from './probe.ts';
 import { openRawFile, type Sharing } from './raw-file.ts';
 
 /** What a probe reads of a device. */
