@@ -502,4 +502,20 @@ function remembers(inWorld: InWorld): void {
       await again.close();
     }
   });
+
+  inWorld('a mark is never found without what was appended before it', async (world, open) => {
+    for (let steps = 0; steps < 12; steps += 1) {
+      const told = await open();
+      const of = steps + 1;
+      told.begin(headOf(of, 0, false));
+      told.append(Array.from({ length: 3000 }, (_, i) => trimOf(of, i + 1)));
+      told.mark(generations(1), true);
+      for (let i = 0; i < steps * 2; i += 1) await world.step();
+      await world.crash(told.store);
+      const again = await open();
+      const found = again.store.recovered;
+      if (found?.head.epoch === of && found.head.complete) assert.equal(found.operations.length, 3000);
+      await again.close();
+    }
+  });
 }

@@ -113,7 +113,7 @@ export class GroupWriter {
       const operation = log.at(sequence);
       const bytes = this.#contentBytes() + encodedBytes(operation);
       if (this.#operations > 0 && bytes > GROUP_BYTES) break;
-      if (alignUp(GROUP_HEADER_BYTES + bytes) > room) break;
+      if (alignUp(GROUP_HEADER_BYTES + bytes) > Math.min(room, this.#space.reserveBytes)) break;
       this.#add(operation);
     }
     if (this.#operations === 0 && log.hasPending) return null;

@@ -67,7 +67,7 @@ export class JournalStore implements Store {
   #ends: Done[] = [];
   readonly #asideJobs: AsideJob[] = [];
   #rest: Timer | null = null;
-  /** What the newest group says: when it held operations or is behind, another follows after a rest. */
+  /** What the newest group says: when somebody waited for it, or it is behind, another follows after a rest. */
   #groupHeld = false;
   #groupReleased: Sequence = NO_SEQUENCE;
   #groupAcknowledged: Sequence = NO_SEQUENCE;
@@ -220,7 +220,7 @@ export class JournalStore implements Store {
     this.#settledEnds = [];
     this.#ends = [];
     this.#parts.writer.write(log, this.#groupEnds, this.#groupWritten);
-    this.#groupHeld = log.written !== before;
+    this.#groupHeld = log.written !== before || this.#groupEnds.length > 0;
     this.#groupReleased = log.released;
     this.#groupAcknowledged = log.acknowledged;
   }

@@ -21,7 +21,7 @@
  */
 import { Ring } from '../../../base/ring.ts';
 import { assert } from '../../../base/fault.ts';
-import { alignUp, GROUP_HEADS_BYTES_MAX, type GroupPlace } from '../../../wire/journal.ts';
+import { alignUp, GROUP_HEADER_BYTES, type GroupPlace } from '../../../wire/journal.ts';
 import { OPERATION_HEAD_BYTES_MAX } from '../../../wire/operation.ts';
 
 /** A group takes operations up to so many bytes; a single larger one goes alone. */
@@ -39,8 +39,8 @@ export interface RingSizes {
 
 /** What holds `capacityBytes` of operations, none with more data than `maxDataBytes`. */
 export function ringSizes(capacityBytes: number, maxDataBytes: number): RingSizes {
-  const largest = Math.min(capacityBytes, maxDataBytes + OPERATION_HEAD_BYTES_MAX);
-  const groupBytesMax = alignUp(GROUP_HEADS_BYTES_MAX + Math.max(largest, Math.min(capacityBytes, GROUP_BYTES)));
+  const largest = Math.min(capacityBytes, maxDataBytes) + OPERATION_HEAD_BYTES_MAX;
+  const groupBytesMax = alignUp(GROUP_HEADER_BYTES + Math.max(largest, Math.min(capacityBytes, GROUP_BYTES)));
   const packed = Math.ceil(capacityBytes * 1.14) + (16 << 10);
   return { groupBytesMax, ringBytes: alignUp(packed + 2 * groupBytesMax + Math.ceil(capacityBytes / 4)) };
 }
