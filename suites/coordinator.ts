@@ -51,7 +51,7 @@ export function richRecord(version: number, mark: number, mediumId: MediumId): V
       from: 'sole',
     },
     holders: [{ server: server('b'), incarnation: hex(11) as Incarnation }],
-    replayed: { epoch: 1 as Epoch, sequence: 2 ** 40 as Sequence },
+    replayed: { epoch: 1 as Epoch, sequence: (2 ** 40) as Sequence },
     losses: ['Everything after noon was lost — accepted by an administrator.'],
     why: 'the owner “a” is silent\nand its entry stands still',
   };

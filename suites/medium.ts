@@ -244,13 +244,19 @@ export function mediumSuite(name: string, make: () => Promise<MediumWorld>, skip
     data.copy(model, quarter);
     await checkExtents(world, volume, model);
     if (abilities.extents) {
-      assert.ok((await volume.extents(0, world.sizeBytes)).some((extent) => extent.hole), 'holes are seen');
+      assert.ok(
+        (await volume.extents(0, world.sizeBytes)).some((extent) => extent.hole),
+        'holes are seen',
+      );
     }
     await volume.zero(quarter, quarter, true);
     model.fill(0);
     await checkExtents(world, volume, model);
     if (abilities.extents && abilities.punch) {
-      assert.ok((await volume.extents(quarter, quarter)).some((extent) => extent.hole), 'a trim makes a hole');
+      assert.ok(
+        (await volume.extents(quarter, quarter)).some((extent) => extent.hole),
+        'a trim makes a hole',
+      );
     }
     await volume.close();
   });

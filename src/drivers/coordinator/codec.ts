@@ -137,5 +137,7 @@ function check<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
 }
 
 function checksum(content: unknown): string {
-  return crc32c(Buffer.from(JSON.stringify(content) ?? '')).toString(16).padStart(8, '0');
+  return crc32c(Buffer.from(JSON.stringify(content) ?? ''))
+    .toString(16)
+    .padStart(8, '0');
 }

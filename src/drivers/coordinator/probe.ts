@@ -49,7 +49,10 @@ async function raceForName(scratch: string, race: number): Promise<void> {
   const winners = outcomes.flatMap((error, racer) => (error === null ? [racer] : []));
   const strange = outcomes.find((error) => error !== null && errorCode(error) !== 'EEXIST');
   if (strange !== undefined && strange !== null) {
-    throw new Fault('refused', `Linking a file to a name fails in ${scratch}: ${errorCode(strange) ?? strange.message}.`);
+    throw new Fault(
+      'refused',
+      `Linking a file to a name fails in ${scratch}: ${errorCode(strange) ?? strange.message}.`,
+    );
   }
   const [winner] = winners;
   if (winner === undefined || winners.length > 1) {
@@ -144,7 +147,8 @@ export function mountOptionsOf(mountinfo: string, path: string): readonly string
     if (point === undefined || options === undefined) continue;
     const within = point === '/' || path === point || path.startsWith(`${point}/`);
     // A later mount on the same place hides the earlier one.
-    if (within && (best === null || point.length >= best.length)) best = { length: point.length, options: options.split(',') };
+    if (within && (best === null || point.length >= best.length))
+      best = { length: point.length, options: options.split(',') };
   }
   return best === null ? null : best.options;
 }

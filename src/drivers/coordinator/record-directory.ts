@@ -78,6 +78,8 @@ export interface RecordFiles {
   list(path: string): Promise<string[]>;
   syncDirectory(path: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Which file it is; null when there is none. */
+  look(path: string): Promise<FileIdentity | null>;
   /** Removes a prepared file; never throws. */
   discard(path: string): Promise<void>;
 }
@@ -88,11 +90,12 @@ export const REAL_FILES: RecordFiles = {
   list: (path) => readdir(path),
   syncDirectory,
   remove: unlink,
+  look: identify,
   discard: removeQuietly,
 };
 
 /** Which file it was: no other one ever has the same four. */
-interface FileIdentity {
+export interface FileIdentity {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly mtimeNs: bigint;
@@ -218,8 +221,8 @@ export class RecordDirectory {
   /** The proof that a read rests on: nothing after it, and then still itself. */
   async #isNewest(known: Known): Promise<boolean> {
     const { version } = known.record;
-    if ((await identify(this.#fileOf((version + 1) as Version))) !== null) return false;
-    const file = await identify(this.#fileOf(version));
+    if ((await this.#files.look(this.#fileOf((version + 1) as Version))) !== null) return false;
+    const file = await this.#files.look(this.#fileOf(version));
     return file !== null && isSame(file, known.file);
   }
 

@@ -23,7 +23,8 @@ export class Turns {
   /** The outcome of `work`, once it had its turn. Throws Fault `retry`, `work` not begun, when too many wait. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#limit) {
-      if (this.#waiting.length >= this.#waitingMax) throw new Fault('retry', 'Too many calls wait for the coordinator.');
+      if (this.#waiting.length >= this.#waitingMax)
+        throw new Fault('retry', 'Too many calls wait for the coordinator.');
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else {
       this.#running += 1;

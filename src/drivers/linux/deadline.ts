@@ -31,7 +31,7 @@ export class Deadline {
     if (this.#startedAtMs !== null) {
       const sinceMs = Math.round(startedAtMs - this.#startedAtMs);
       const fault = new Fault('timeout', `${this.#what} has not answered an earlier probe for ${sinceMs} ms.`);
-      return void process.nextTick(done, fault);
+      return process.nextTick(done, fault);
     }
     this.#startedAtMs = startedAtMs;
     let answered = false;

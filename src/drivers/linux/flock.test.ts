@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../../base/fault.ts';
-import { tryLockExclusive, tryLockExisting } from './flock.ts';
+import { tryLockExclusive, tryLockShared } from './flock.ts';
 
 function scratch(t: { after(run: () => void): void }): string {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-flock-'));
@@ -25,6 +25,19 @@ test('a lock excludes others until it is released, also in the same process', (t
   const second = tryLockExclusive(path);
   assert.ok(second);
   second.release();
+});
+
+test('shared locks go together, and with no exclusive one', (t) => {
+  const path = join(scratch(t), 'lock');
+  const exclusive = tryLockExclusive(path);
+  assert.equal(tryLockShared(path), null);
+  exclusive?.release();
+  const [one, two] = [tryLockShared(path), tryLockShared(path)];
+  assert.ok(one && two);
+  assert.equal(tryLockExclusive(path), null);
+  one.release();
+  two.release();
+  tryLockExclusive(path)?.release();
 });
 
 test('taking a lock leaves the content of the file alone', (t) => {
@@ -49,18 +62,20 @@ test('a file that was replaced is locked anew: the name counts', (t) => {
   fresh.release();
 });
 
-test('what cannot be opened is a fault with a sentence; an absent file is never created by tryLockExisting', (t) => {
+test('what cannot be opened is a fault with a sentence; an absent file is never created by tryLockShared', (t) => {
   const directory = scratch(t);
   assert.throws(() => tryLockExclusive(join(directory, 'no', 'lock')), isFault('missing'));
-  assert.throws(() => tryLockExisting(join(directory, 'absent')), isFault('missing'));
-  assert.throws(() => tryLockExisting(join(directory, 'absent')), isFault('missing'));
+  assert.throws(() => tryLockShared(join(directory, 'absent')), isFault('missing'));
+  assert.equal(existsSync(join(directory, 'absent')), false);
   assert.throws(() => tryLockExclusive(directory), isFault('refused'));
 });
 
 test('the lock of a killed process is free, a stopped one keeps it, and children do not inherit it', async (t) => {
   const path = join(scratch(t), 'lock');
   const fixture = fileURLToPath(import.meta.url).replace('flock.test.', 'hold-lock.fixture.');
-  const holder = spawn(process.execPath, [...process.execArgv, fixture, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const holder = spawn(process.execPath, [...process.execArgv, fixture, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => holder.kill('SIGKILL'));
   const [line] = (await once(holder.stdout, 'data')) as [Buffer];
   const grandchild = Number(line.toString());

@@ -1,5 +1,5 @@
 /**
- * Exclusive locks on local files (flock(2)). The kernel drops a lock when the last descriptor of its open file is
+ * Locks on local files (flock(2)). The kernel drops a lock when the last descriptor of its open file is
  * closed, so also when the process is killed: a lock that can be taken proves that its holder has ended, and a frozen
  * holder keeps it. That is what a server's life (the witness) and a store's identity rest on.
  */
@@ -8,6 +8,7 @@ import { Fault } from '../../base/fault.ts';
 import { codeOf, errorCode, faultOfErrno, faultOfError } from './errno.ts';
 import { libc } from './libc.ts';
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
@@ -15,10 +16,10 @@ const LOCK_UN = 8;
 /** Somebody who replaces the file again and again while we lock it is given up on after so many rounds. */
 const MAX_REPLACED = 8;
 
-/** An exclusive lock, held until `release` or the end of the process. */
+/** A lock, held until `release` or the end of the process. */
 export interface FileLock {
   readonly path: string;
-  /** The locked file, open for reading and writing, not inherited by child processes. Valid until `release`. */
+  /** The locked file, open for reading and (if exclusive) writing, not inherited by child processes. Valid until `release`. */
   readonly fd: number;
   /** Lets go of the lock and closes the file. Harmless when done already. */
   release(): void;
@@ -30,21 +31,25 @@ export interface FileLock {
  * Blocks for the length of a few system calls; meant for local file systems.
  */
 export function tryLockExclusive(path: string): FileLock | null {
-  return lock(path, constants.O_RDWR | constants.O_CREAT);
+  return lock(path, constants.O_RDWR | constants.O_CREAT, LOCK_EX);
 }
 
-/** As `tryLockExclusive`, for a file that must exist already: Fault `missing` when it does not. Never creates anything. */
-export function tryLockExisting(path: string): FileLock | null {
-  return lock(path, constants.O_RDWR);
+/**
+ * Takes a shared lock on a file that must exist: several may hold one at a time, but not beside an exclusive one. So it
+ * proves that nobody holds the exclusive lock, without being taken for a holder by others that ask the same. Returns
+ * null when somebody holds the exclusive one; throws Fault `missing` when there is no file, and others. Creates nothing.
+ */
+export function tryLockShared(path: string): FileLock | null {
+  return lock(path, constants.O_RDONLY, LOCK_SH);
 }
 
-function lock(path: string, flags: number): FileLock | null {
+function lock(path: string, flags: number, kind: number): FileLock | null {
   const library = libc();
   for (let round = 0; round < MAX_REPLACED; round++) {
     const fd = open(path, flags);
     let kept = false;
     try {
-      if (library.flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+      if (library.flock(fd, kind | LOCK_NB) !== 0) {
         const errno = library.errno();
         if (codeOf(errno) === 'EAGAIN') return null;
         if (codeOf(errno) === 'EINTR') continue;

@@ -35,7 +35,10 @@ let bound: Libc | null = null;
 
 function bind(): Libc {
   if (process.platform !== 'linux') {
-    throw new Fault('refused', `Holdfast needs Linux (flock, boot-time clock, fallocate); this is ${process.platform}.`);
+    throw new Fault(
+      'refused',
+      `Holdfast needs Linux (flock, boot-time clock, fallocate); this is ${process.platform}.`,
+    );
   }
   let koffi: Koffi;
   try {

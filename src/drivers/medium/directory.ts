@@ -109,7 +109,10 @@ export async function createMedium(directory: string, ids: Ids): Promise<MediumI
       if (name === 'holdfast-medium.json') throw new Fault('conflict', `${directory} is a medium already.`);
       // What an interrupted creation leaves, and what a new file system has of its own.
       if (['volumes', 'servers', 'lost+found'].includes(name) || name.startsWith('.')) continue;
-      throw new Fault('refused', `${directory} is not empty: "${name}" is in it. A medium needs a directory of its own.`);
+      throw new Fault(
+        'refused',
+        `${directory} is not empty: "${name}" is in it. A medium needs a directory of its own.`,
+      );
     }
     await ensureDirectory(join(directory, 'volumes'));
     await ensureDirectory(join(directory, 'servers'));

@@ -49,7 +49,11 @@ async function world(parent: string, make: (scratch: string) => Promise<Made>): 
 async function directory(scratch: string, sharing: Sharing): Promise<Made> {
   const mediumId = await createMedium(scratch, new RandomIds());
   await createVolume(scratch, volume, ODD_BYTES);
-  return { medium: new DirectoryMedium({ directory: scratch, server, sharing, clock }), mediumId, sizeBytes: ODD_BYTES };
+  return {
+    medium: new DirectoryMedium({ directory: scratch, server, sharing, clock }),
+    mediumId,
+    sizeBytes: ODD_BYTES,
+  };
 }
 
 async function image(scratch: string): Promise<Made> {
@@ -86,7 +90,11 @@ mediumSuite(
 );
 mediumSuite('image file', () => world(tmpdir(), image));
 for (const sharing of ['host', 'machines'] as const) {
-  mediumSuite(`image device, ${sharing}`, () => world(tmpdir(), (scratch) => device(scratch, sharing)), noLoopDevices());
+  mediumSuite(
+    `image device, ${sharing}`,
+    () => world(tmpdir(), (scratch) => device(scratch, sharing)),
+    noLoopDevices(),
+  );
 }
 
 /** Block devices are tried on loop devices, which only root can make, and not in every container. */

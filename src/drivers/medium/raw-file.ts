@@ -21,17 +21,8 @@ import type { Extent, MediumAbilities, MediumVolume } from '../../ports/medium.t
 import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/block-device.ts';
 import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
 import { dropCachedRange, punchRange, reserveRange } from '../linux/ranges.ts';
-import {
-  type Call,
-  ExtentsCall,
-  type ImageHandle,
-  READ_BYTES_MAX,
-  ReadCall,
-  ReserveCall,
-  SyncCall,
-  WriteCall,
-  ZeroCall,
-} from './raw-calls.ts';
+import { type Call, type ImageHandle, READ_BYTES_MAX, ReadCall, SyncCall, WriteCall } from './raw-calls.ts';
+import { ExtentsCall, ReserveCall, ZeroCall } from './raw-ranges.ts';
 
 /** Who else reaches the storage: only processes of this machine, or other machines too. */
 export type Sharing = 'host' | 'machines';
@@ -42,7 +33,9 @@ export const CALLS_IN_FLIGHT = 16;
 export const CALLS_WAITING_MAX = 65_536;
 
 /** File systems that write every version of a block to a new place: room held for a range is no room for its rewriting. */
-const COPYING_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x9123_683e /* btrfs */, 0x2fc1_2fc1 /* zfs */, 0xca45_1a4e]);
+const COPYING_FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0x9123_683e /* btrfs */, 0x2fc1_2fc1 /* zfs */, 0xca45_1a4e,
+]);
 
 /**
  * Opens the image at `path`. Faults: `missing`; `refused` when it is neither file nor device or may not be written;
@@ -170,7 +163,8 @@ class RawFile implements MediumVolume, ImageHandle {
   read(target: string, offset: number, length: number, done: Result<Buffer>): void {
     const refusal = this.#refusal(target, offset, length);
     if (refusal !== null) process.nextTick(done, refusal, null);
-    else if (length > READ_BYTES_MAX) process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
+    else if (length > READ_BYTES_MAX)
+      process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
     else this.#run(new ReadCall(this, offset, length, done));
   }
 
@@ -206,7 +200,7 @@ class RawFile implements MediumVolume, ImageHandle {
   }
 
   close(done: Done): void {
-    if (this.#closed) return void process.nextTick(done, null);
+    if (this.#closed) return process.nextTick(done, null);
     if (this.#closing !== null) return void this.#closing.push(done);
     this.#closing = [done];
     const fault = new Fault('refused', `The image ${this.path} was closed before the call began.`);
