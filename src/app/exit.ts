@@ -17,6 +17,8 @@ export const ExitCode = {
   refused: 4,
   /** A bug ended the process; its log has the stack. */
   bug: 70,
+  /** A server's own store failed; it handed its volumes over and ended, so that a supervisor may start it afresh. */
+  unfit: 75,
   /** A second signal ended the process before its orderly stop was done. */
   interrupted: 130,
 } as const;

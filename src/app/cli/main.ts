@@ -8,8 +8,11 @@ import { exitCodeOf, ExitCode, Failure } from '../exit.ts';
 import { paintFor } from '../style.ts';
 import { addAcceptLoss } from './accept-loss.ts';
 import { addCheckConfig } from './check-config.ts';
+import { addDemo } from './demo.ts';
+import { addServe } from './serve.ts';
 import { addStatus } from './status.ts';
 import { addGiveback, addTakeover } from './takeover.ts';
+import { addVolume } from './volume.ts';
 
 /** The whole command line. */
 function program(): Command {
@@ -18,11 +21,14 @@ function program(): Command {
     .version('0.1.0')
     .showHelpAfterError('(--help shows how it is used)')
     .exitOverride();
+  addServe(root);
   addStatus(root);
   addTakeover(root);
   addGiveback(root);
+  addVolume(root);
   addAcceptLoss(root);
   addCheckConfig(root);
+  addDemo(root);
   for (const command of root.commands) inherit(command, root);
   return root;
 }

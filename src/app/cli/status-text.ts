@@ -5,6 +5,7 @@
 import type { PathStatus, VolumeStatus } from '../../core/status.ts';
 import type { Config } from '../config/load.ts';
 import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
+import { startOf } from '../starts.ts';
 import { padEnd, table } from '../style.ts';
 import type { Paint } from '../style.ts';
 import { volumeViews } from './common.ts';
@@ -104,7 +105,7 @@ function serverBlock(servers: readonly ServerView[], paint: Paint): string[] {
         : status.stopping
           ? paint('warn', 'stopping')
           : paint('good', 'fit');
-    lines.push(`${head}  ${state}  up ${formatMs(answer.upMs)}, incarnation ${status.incarnation.slice(0, 8)}`);
+    lines.push(`${head}  ${state}  up ${formatMs(answer.upMs)}, start ${startOf(status.incarnation)}`);
     const rows: string[][] = [];
     for (const peer of status.peers) {
       for (const path of peer.paths) rows.push([`  path ${path.path + 1} to ${peer.server}`, pathOf(path, paint)]);

@@ -115,6 +115,7 @@ const rawMachine = (server: Table): string =>
 function checkServers(servers: readonly Table[]): Finding[] {
   const findings: Finding[] = [];
   const states = new Map<string, string>();
+  const fenced = servers.filter((server) => server['fence'] !== undefined);
   const first = servers[0] === undefined ? 0 : list(servers[0], 'link').length;
   servers.forEach((server, index) => {
     const state = text(server, 'state');
@@ -148,6 +149,10 @@ function checkServers(servers: readonly Table[]): Finding[] {
         path: ['server', index, 'admin'],
         text: `"${admin}" names no host: the commands connect to this address`,
       });
+    }
+    if (fenced.length > 0 && server['fence'] === undefined) {
+      const sentence = `either every server has a "fence" command or none: ${called('server', server, index)} has none`;
+      findings.push({ path: ['server', index], text: sentence });
     }
     if (server['fence-deadline'] !== undefined && server['fence'] === undefined) {
       findings.push({

@@ -56,7 +56,7 @@ test('a good file passes with every default', () => {
   const config = good(GOOD);
   assert.deepEqual(config.timings, DEFAULT_TIMINGS);
   assert.equal(config.keyFile, '/etc/holdfast/key');
-  assert.equal(config.coordinatorDirectory, '/mnt/shared/.holdfast');
+  assert.equal(config.coordinatorDirectory, '/mnt/shared');
   assert.deepEqual(config.servers[0]?.link, [
     { host: '127.0.0.1', port: 7401 },
     { host: '127.0.0.1', port: 7402 },

@@ -2,7 +2,7 @@
  * Reads the configuration file: text to checked settings, or every mistake in it with its line.
  */
 import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import type { Timings } from '../../core/settings.ts';
 import { Fault } from '../../base/fault.ts';
@@ -136,7 +136,7 @@ function coordinatorDirectory(
   if (path !== undefined) return absolute(path);
   const holder = medium === undefined ? media.find((one) => one.driver === 'directory') : mediumOf(medium);
   if (holder === undefined) throw new Error('broken invariant: the place of the records was checked');
-  return join(holder.path, '.holdfast');
+  return holder.path;
 }
 
 function toServer(table: ServerTable, absolute: (path: string) => string): ServerConfig {

@@ -73,15 +73,13 @@ const coordinator = z
       .default('directory')
       .meta({ description: 'Where the records are kept: in a directory that all servers reach.' }),
     medium: name.optional().meta({
-      description: 'The `directory` medium that the records are kept on, in its directory `.holdfast`.',
+      description: 'The `directory` medium that the records are kept on, beside its volumes.',
       example: 'shared',
     }),
-    path: path
-      .optional()
-      .meta({
-        description: 'A directory of its own for the records, instead of `medium`.',
-        example: '/mnt/shared/records',
-      }),
+    path: path.optional().meta({
+      description: 'A directory of its own for the records, instead of `medium`.',
+      example: '/mnt/shared/records',
+    }),
   })
   .meta({
     description:

@@ -1,0 +1,129 @@
+/** The status as people read it: what matters is said, whatever part of the cluster is down. */
+import { strict as assert } from 'node:assert';
+import { test } from 'node:test';
+import type { ServerStatus, VolumeStatus } from '../../core/status.ts';
+import { parseConfig } from '../config/load.ts';
+import type { Config } from '../config/load.ts';
+import type { ServerView } from './common.ts';
+import { statusText } from './status-text.ts';
+
+const CONFIG = parseConfig(
+  `
+[cluster]
+id = "test"
+key-file = "key"
+[[server]]
+name = "a"
+state = "/a"
+admin = "127.0.0.1:1"
+link = ["127.0.0.1:2"]
+[[server]]
+name = "b"
+state = "/b"
+admin = "127.0.0.1:3"
+link = ["127.0.0.1:4"]
+[[medium]]
+name = "shared"
+driver = "directory"
+path = "/mnt"
+late-io = "accept"
+[[volume]]
+name = "one"
+medium = "shared"
+size = "64MiB"
+address = "127.0.0.1:10809"
+servers = ["a", "b"]
+`,
+  '/c.toml',
+).config as Config;
+
+const VOLUME = {
+  volume: 'one',
+  role: 'owner',
+  serving: true,
+  why: null,
+  version: 3,
+  owner: 'a',
+  partner: 'b',
+  epoch: 2,
+  generation: 4,
+  mirror: 'in-sync',
+  mirrorWhy: 'the copy of b is complete',
+  undestagedBytes: 5 << 20,
+  atRiskBytes: 0,
+  oldestMs: 120,
+  waitingRequests: 0,
+  takeoverRefusal: 'it owns the volume',
+  loss: null,
+  losses: [],
+  store: { id: 's', kind: 'journal', capacityBytes: 64 << 20, usedBytes: 5 << 20 },
+  aside: [],
+} as unknown as VolumeStatus;
+
+function view(index: number, volume: Partial<VolumeStatus> | null): ServerView {
+  const server = CONFIG.servers[index];
+  assert.ok(server !== undefined);
+  if (volume === null) return { server, answer: null, silence: 'no answer from there: it is not running' };
+  const status = {
+    server: server.name,
+    incarnation: '000000000003abcdef',
+    unfit: null,
+    stopping: false,
+    peers: [
+      {
+        server: index === 0 ? 'b' : 'a',
+        alive: true,
+        unfit: null,
+        entryMoves: true,
+        paths: [
+          { path: 0, up: true, heardMsAgo: 12, lastError: null },
+          { path: 1, up: false, heardMsAgo: null, lastError: 'the connection was refused' },
+        ],
+      },
+    ],
+    volumes: [{ ...VOLUME, ...volume }],
+  } as unknown as ServerStatus;
+  return { server, answer: { cluster: 'test', upMs: 90_000, status }, silence: null };
+}
+
+const text = (...views: ServerView[]): string => statusText(CONFIG, views, (_tone, plain) => plain);
+
+test('a healthy pair', () => {
+  const shown = text(view(0, {}), view(1, { role: 'partner', serving: false, takeoverRefusal: null }));
+  for (const line of [
+    /^volume one {2}64 MiB at 127\.0\.0\.1:10809$/m,
+    /state +serving$/m,
+    /owner +a$/m,
+    /mirror +in-sync {2}the copy of b is complete$/m,
+    /5 MiB of 64 MiB, the oldest 120 ms old; nothing at risk$/m,
+    /takeover +possible by b$/m,
+    /^server a {2}fit {2}up 90\.0 s, start 3$/m,
+    /path 1 to b +up, heard 12 ms ago$/m,
+    /path 2 to b +down {2}the connection was refused$/m,
+    /late I\/O of a frozen server after a takeover is accepted/,
+  ]) {
+    assert.match(shown, line);
+  }
+});
+
+test('the owner is down and the survivor claims', () => {
+  const shown = text(
+    view(0, null),
+    view(1, { role: 'claimant', serving: false, owner: 'b' as never, why: 'waits for the lease of a' }),
+  );
+  assert.match(shown, /b is claiming it {2}waits for the lease of a/);
+  assert.match(shown, /owner +b \(preferred: a\)/);
+  assert.match(shown, /takeover +no: a does not answer/);
+  assert.match(shown, /server a {2}no answer {2}no answer from there/);
+});
+
+test('nobody answers', () => {
+  assert.match(text(view(0, null), view(1, null)), /unknown: no server that knows it answers/);
+});
+
+test('a loss and the command that accepts it', () => {
+  const loss = 'both memory stores of epoch 2 are gone';
+  const shown = text(view(0, { loss, serving: false }), view(1, null));
+  assert.match(shown, /state +down/);
+  assert.match(shown, /both memory stores of epoch 2 are gone: `holdfast accept-loss one` accepts it/);
+});

@@ -1,0 +1,75 @@
+/**
+ * The life of one server's process: it starts, takes part, hands everything over when it is told to stop, and ends
+ * with an exit code that says how it went.
+ */
+import { Fault } from '../base/fault.ts';
+import type { Config, ServerConfig } from './config/load.ts';
+import { composeServer } from './compose.ts';
+import type { Composed } from './compose.ts';
+import { ExitCode, exitCodeOf } from './exit.ts';
+import type { Log } from './log.ts';
+import { openLog } from './log.ts';
+
+/** Runs the server until it is told to stop; the result is the process's exit code. */
+export function runServer(config: Config, server: ServerConfig): Promise<ExitCode> {
+  const log = openLog(server.name, process.stdout.isTTY === true);
+  const die = (error: unknown): never => {
+    log.bug(error);
+    log.flush();
+    process.exit(ExitCode.bug);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  return new Promise((resolve) => {
+    const end = (code: ExitCode): void => {
+      log.flush();
+      resolve(code);
+    };
+    live(config, server, log, end, die).catch(die);
+  });
+}
+
+async function live(
+  config: Config,
+  server: ServerConfig,
+  log: Log,
+  end: (code: ExitCode) => void,
+  bug: (error: unknown) => never,
+): Promise<void> {
+  let composed: Composed | null = null;
+  let signals = 0;
+  const stop = (signal: NodeJS.Signals): void => {
+    signals += 1;
+    if (signals > 1 || composed === null) {
+      log.note('server.cut', { signal, why: composed === null ? 'not yet started' : 'a second signal' });
+      log.flush();
+      process.exit(composed === null ? ExitCode.ok : ExitCode.interrupted);
+    }
+    log.note('server.stopping', { signal });
+    stopOrderly(composed, log, end).catch(bug);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  try {
+    const quit = (why: string): void => {
+      log.note('server.quit', { why });
+      end(ExitCode.unfit);
+    };
+    composed = await composeServer(config, server, log, { bug, quit });
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    log.note('server.refused', { reason: error.message, kind: error.kind });
+    end(exitCodeOf(error));
+    return;
+  }
+  composed.control.start();
+  log.note('server.started', composed.facts);
+}
+
+async function stopOrderly(composed: Composed, log: Log, end: (code: ExitCode) => void): Promise<void> {
+  const startedMs = performance.now();
+  await new Promise<void>((resolve) => composed.control.stop(resolve));
+  await composed.close();
+  log.note('server.stopped', { ms: Math.round(performance.now() - startedMs) });
+  end(ExitCode.ok);
+}
