@@ -97,7 +97,11 @@ async function floor(directory: string, batch: number, size: number): Promise<nu
   fd = openSync(path, constants.O_RDWR | constants.O_DSYNC);
   const head = Buffer.alloc(256 + 64 * batch);
   const content = head.length + batch * size;
-  const buffers = [head, ...Array.from({ length: batch }, () => Buffer.alloc(size, 7)), Buffer.alloc((4096 - (content % 4096)) % 4096)];
+  const buffers = [
+    head,
+    ...Array.from({ length: batch }, () => Buffer.alloc(size, 7)),
+    Buffer.alloc((4096 - (content % 4096)) % 4096),
+  ];
   const bytes = Math.ceil(content / 4096) * 4096;
   let at = 0;
   let count = 0;
@@ -121,11 +125,22 @@ async function floor(directory: string, batch: number, size: number): Promise<nu
 
 const base = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'holdfast-journal-bench-'));
 try {
-  for (const [depth, size] of [[1, 4096], [8, 4096], [32, 4096], [64, 4096], [8, 131072]] as const) {
+  for (const [depth, size] of [
+    [1, 4096],
+    [8, 4096],
+    [32, 4096],
+    [64, 4096],
+    [8, 131072],
+  ] as const) {
     const ours = await journal(base, depth, size);
     const bare = await floor(base, depth, size);
-    const mb = (rate: number): string => `${Math.round(rate).toString().padStart(7)} /s ${Math.round((rate * size) / 1e6).toString().padStart(5)} MB/s`;
-    console.log(`depth ${depth.toString().padStart(2)} of ${size.toString().padStart(6)} bytes: journal ${mb(ours)}, floor ${mb(bare)}, ratio ${(ours / bare).toFixed(2)}`);
+    const mb = (rate: number): string =>
+      `${Math.round(rate).toString().padStart(7)} /s ${Math.round((rate * size) / 1e6)
+        .toString()
+        .padStart(5)} MB/s`;
+    console.log(
+      `depth ${depth.toString().padStart(2)} of ${size.toString().padStart(6)} bytes: journal ${mb(ours)}, floor ${mb(bare)}, ratio ${(ours / bare).toFixed(2)}`,
+    );
   }
 } finally {
   rmSync(base, { recursive: true });

@@ -157,7 +157,10 @@ export class Told {
 
 /** Runs the suite; `make` gives each test a world of its own. */
 export function storeSuite(name: string, traits: StoreTraits, make: () => Promise<StoreWorld>): void {
-  const inWorld = (what: string, run: (world: StoreWorld, open: (capacity?: number) => Promise<Told>) => Promise<void>): void => {
+  const inWorld = (
+    what: string,
+    run: (world: StoreWorld, open: (capacity?: number) => Promise<Told>) => Promise<void>,
+  ): void => {
     test(`${name}: ${what}`, async () => {
       const world = await make();
       try {
@@ -175,7 +178,10 @@ export function storeSuite(name: string, traits: StoreTraits, make: () => Promis
   else remembers(inWorld);
 }
 
-type InWorld = (what: string, run: (world: StoreWorld, open: (capacity?: number) => Promise<Told>) => Promise<void>) => void;
+type InWorld = (
+  what: string,
+  run: (world: StoreWorld, open: (capacity?: number) => Promise<Told>) => Promise<void>,
+) => void;
 
 function describesItself(traits: StoreTraits, inWorld: InWorld): void {
   inWorld('a new store has an id, its kind and capacity, and holds nothing', async (_world, open) => {
@@ -234,7 +240,10 @@ function tellsWhatIsStored(inWorld: InWorld): void {
       await told.untilStored(9);
       const told2 = told.events.slice(since);
       assert.ok(told2.indexOf('begun 2') < told2.findIndex((event) => event.startsWith('stored')), told2.join(', '));
-      assert.ok(told2.every((event) => !event.startsWith('stored') || Number(event.slice(7)) <= 9), told2.join(', '));
+      assert.ok(
+        told2.every((event) => !event.startsWith('stored') || Number(event.slice(7)) <= 9),
+        told2.join(', '),
+      );
       await told.close();
     }
   });

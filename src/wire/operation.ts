@@ -129,7 +129,12 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
     return new Fault('corrupt', `an operation over ${length} bytes that carries ${dataLength}`);
   }
   if (dataLength > DATA_BYTES_MAX) return new Fault('corrupt', `an operation that carries ${dataLength} bytes`);
-  if (bytes[at + 9] !== 0 || bytes.readUInt32LE(at + 52) !== 0 || bytes.readUInt32LE(at + 56) !== 0 || bytes.readUInt32LE(at + 60) !== 0) {
+  if (
+    bytes[at + 9] !== 0 ||
+    bytes.readUInt32LE(at + 52) !== 0 ||
+    bytes.readUInt32LE(at + 56) !== 0 ||
+    bytes.readUInt32LE(at + 60) !== 0
+  ) {
     return new Fault('corrupt', 'an operation with flags or reserved fields that this version does not know');
   }
   let target = '';
@@ -140,7 +145,17 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
       return new Fault('corrupt', "an operation's target is not UTF-8", cause);
     }
   }
-  return { epoch: epoch as Epoch, sequence: sequence as Sequence, kind, target, offset, length, dataLength, dataCrc, next };
+  return {
+    epoch: epoch as Epoch,
+    sequence: sequence as Sequence,
+    kind,
+    target,
+    offset,
+    length,
+    dataLength,
+    dataCrc,
+    next,
+  };
 }
 
 /**

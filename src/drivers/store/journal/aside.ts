@@ -5,13 +5,23 @@
  */
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { callbackify } from 'node:util';
 import { type Done, Fault } from '../../../base/fault.ts';
 import type { Epoch, Sequence } from '../../../base/names.ts';
 import type { Operation } from '../../../base/operation.ts';
 import type { AsideLog } from '../../../ports/store.ts';
 import { decodeOperation, encodedBytes, encodedHeadBytes, encodeOperationHeader } from '../../../wire/operation.ts';
 import { faultOfError } from '../../linux/errno.ts';
-import { doing, ensureDirectory, exists, readText, remove, renameDurably, syncDirectory, writeNewFile } from './disk.ts';
+import {
+  doing,
+  ensureDirectory,
+  exists,
+  readText,
+  remove,
+  renameDurably,
+  syncDirectory,
+  writeNewFile,
+} from './disk.ts';
 import type { LiveLog } from './live-log.ts';
 
 const ASIDE = 'aside';
@@ -61,10 +71,9 @@ export class AsideDirectory {
 
   /** Writes the log's operations below `aside/`; `done` when they are there to stay. */
   put(log: LiveLog, done: Done): void {
-    this.#put(log).then(
-      () => done(null),
-      (error: unknown) => done(faultOfError(error, `Putting a log aside in ${this.#path}`)),
-    );
+    callbackify(() => this.#put(log))((error: unknown) => {
+      done(error === null ? null : faultOfError(error, `Putting a log aside in ${this.#path}`));
+    });
   }
 
   /** Moves a damaged or foreign journal's files into a directory of their own and returns its name. Throws a Fault. */
@@ -208,7 +217,7 @@ async function writePiece(handle: FileHandle, operations: readonly Operation[], 
     bytes += encodedBytes(operation);
   }
   let rest = buffers;
-  for (let written = 0; written < bytes; ) {
+  for (let written = 0; written < bytes;) {
     const { bytesWritten } = await handle.writev(rest, at + written);
     if (bytesWritten === 0) throw new Fault('io', 'Nothing was written.');
     written += bytesWritten;
@@ -225,10 +234,11 @@ export async function readAsideLog(path: string): Promise<readonly Operation[]> 
   const file = join(path, LOG_FILE);
   const bytes = await doing(`Reading ${file}`, () => readFile(file));
   const operations: Operation[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const found = decodeOperation(bytes, at, bytes.length);
     if (found === 'short') throw new Fault('corrupt', `${file} ends within the operation at byte ${at}.`);
-    if (found instanceof Fault) throw new Fault('corrupt', `${file} is damaged at byte ${at}: ${found.message}.`, found);
+    if (found instanceof Fault)
+      throw new Fault('corrupt', `${file} is damaged at byte ${at}: ${found.message}.`, found);
     operations.push(found.operation);
     at = found.next;
   }

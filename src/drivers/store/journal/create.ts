@@ -66,7 +66,12 @@ export async function writeGroup(writer: GroupWriter, log: LiveLog): Promise<voi
 async function fill(file: NodeJournalFile, key: Buffer, sizes: RingSizes, log: LiveLog): Promise<void> {
   try {
     const space = new RingSpace(sizes, { number: 1, position: 0 }, 0);
-    const writer = new GroupWriter(file, key, space, { previousPosition: 0, previousCrc: 0, logNumber: 0, logSerial: -1 });
+    const writer = new GroupWriter(file, key, space, {
+      previousPosition: 0,
+      previousCrc: 0,
+      logNumber: 0,
+      logSerial: -1,
+    });
     do await writeGroup(writer, log);
     while (log.hasPending);
   } finally {
@@ -76,7 +81,7 @@ async function fill(file: NodeJournalFile, key: Buffer, sizes: RingSizes, log: L
 
 async function fillWithZeroes(handle: FileHandle, bytes: number): Promise<void> {
   const zeroes = Buffer.alloc(Math.min(bytes, PIECE_BYTES));
-  for (let at = 0; at < bytes; ) {
+  for (let at = 0; at < bytes;) {
     const { bytesWritten } = await handle.write(zeroes, 0, Math.min(zeroes.length, bytes - at), at);
     if (bytesWritten === 0) throw new Fault('full', 'Nothing was written.');
     at += bytesWritten;

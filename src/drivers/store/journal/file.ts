@@ -56,7 +56,8 @@ export class NodeJournalFile implements JournalFile {
       if (error !== null) return done(faultOfError(error, `Writing to the journal ${this.path}`));
       if (written === bytes) return done(null);
       // The kernel may write less than asked for; what is left either goes or fails for a reason.
-      if (written === 0) return done(new Fault('io', `Writing to the journal ${this.path} failed: nothing was written.`));
+      if (written === 0)
+        return done(new Fault('io', `Writing to the journal ${this.path} failed: nothing was written.`));
       this.write(behind(buffers, written), at + written, done);
     });
   }
@@ -72,7 +73,9 @@ export class NodeJournalFile implements JournalFile {
   }
 
   sync(done: Done): void {
-    fdatasync(this.fd, (error) => done(error === null ? null : faultOfError(error, `Syncing the journal ${this.path}`)));
+    fdatasync(this.fd, (error) =>
+      done(error === null ? null : faultOfError(error, `Syncing the journal ${this.path}`)),
+    );
   }
 
   close(done: Done): void {

@@ -124,7 +124,9 @@ export class GroupWriter {
 
   /** Makes room: an empty group if naming a newer tail is enough, else one that packs the oldest groups anew. */
   #carry(log: LiveLog): Ranges {
-    const needed = log.hasPending ? alignUp(GROUP_HEADER_BYTES + encodedBytes(log.at(log.firstPending))) : GROUP_ALIGNMENT;
+    const needed = log.hasPending
+      ? alignUp(GROUP_HEADER_BYTES + encodedBytes(log.at(log.firstPending)))
+      : GROUP_ALIGNMENT;
     if (this.#space.freeAfter(GROUP_ALIGNMENT) >= this.#space.reserveBytes + needed) {
       return { pairs: [], last: log.written, carried: true };
     }

@@ -83,16 +83,28 @@ function parse(path: string, text: string): Fields {
   }
   const all = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   if (all['format'] !== FORMAT) {
-    throw new Fault('corrupt', `The journal's identity ${path} is damaged, or of another version: format is not ${FORMAT}.`);
+    throw new Fault(
+      'corrupt',
+      `The journal's identity ${path} is damaged, or of another version: format is not ${FORMAT}.`,
+    );
   }
   const field = (name: string): string => {
     const found = all[name];
     if (typeof found === 'string') return found;
     throw new Fault('corrupt', `The journal's identity ${path} is damaged: ${name} is missing.`);
   };
-  const fields = { store: field('store'), server: field('server'), volume: field('volume'), key: field('key'), place: field('place') };
+  const fields = {
+    store: field('store'),
+    server: field('server'),
+    volume: field('volume'),
+    key: field('key'),
+    place: field('place'),
+  };
   if (!HEX_32.test(fields.store) || !HEX_32.test(fields.key)) {
-    throw new Fault('corrupt', `The journal's identity ${path} is damaged: store and key are 32 hexadecimal digits each.`);
+    throw new Fault(
+      'corrupt',
+      `The journal's identity ${path} is damaged: store and key are 32 hexadecimal digits each.`,
+    );
   }
   return fields;
 }

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { storeSuite } from '../../../../suites/store.ts';
-import { JournalHome } from './testing.ts';
+import { JournalHome } from '../../../../suites/journal-home.ts';
 
 storeSuite('journal', { kind: 'journal', asserts: true }, async () => {
   const home = new JournalHome();

@@ -115,7 +115,10 @@ export class JournalStore implements Store {
     const log = this.#log;
     for (let i = 0; i < operations.length; i += 1) {
       const operation = operations[i]!;
-      assert(operation.data.length <= this.#parts.maxDataBytes, 'an operation is no larger than the journal was made for');
+      assert(
+        operation.data.length <= this.#parts.maxDataBytes,
+        'an operation is no larger than the journal was made for',
+      );
       log.append(operation);
     }
     assert(log.usedBytes <= this.capacityBytes, 'the core never appends beyond the capacity');
@@ -153,7 +156,8 @@ export class JournalStore implements Store {
   /** True when there is nothing this store can do any more; `done` is told so, later. */
   #refuses(done: Done): boolean {
     const fault =
-      this.#failed ?? (this.#closing !== null || this.#closed ? new Fault('refused', 'The journal has been closed.') : null);
+      this.#failed ??
+      (this.#closing !== null || this.#closed ? new Fault('refused', 'The journal has been closed.') : null);
     if (fault === null) return false;
     this.#parts.clock.soon(() => done(fault));
     return true;

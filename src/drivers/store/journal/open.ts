@@ -5,7 +5,7 @@
  * The directory holds `lock`, `identity`, `ring` and `aside/`.
  */
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { callbackify, promisify } from 'node:util';
 import { assert, Fault, type Result } from '../../../base/fault.ts';
 import type { ServerId, StoreId, VolumeName } from '../../../base/names.ts';
 import { costBytes } from '../../../base/operation.ts';
@@ -73,10 +73,10 @@ export interface OpenedJournal {
  * the new capacity), `corrupt` (damaged, and `onDamage` is 'refuse'), `full` and `io` (the disk).
  */
 export function openJournal(options: JournalOptions, done: Result<OpenedJournal>): void {
-  openLocked(options).then(
-    (opened) => done(null, opened),
-    (error: unknown) => done(faultOfError(error, `Opening the journal in ${options.directory}`), null),
-  );
+  callbackify(() => openLocked(options))((error: unknown, opened) => {
+    if (error === null) done(null, opened);
+    else done(faultOfError(error, `Opening the journal in ${options.directory}`), null);
+  });
 }
 
 async function openLocked(options: JournalOptions): Promise<OpenedJournal> {
@@ -96,7 +96,11 @@ async function openLocked(options: JournalOptions): Promise<OpenedJournal> {
 
 function checkOptions(options: JournalOptions): void {
   const { capacityBytes, maxDataBytes = DATA_BYTES_MAX } = options;
-  if (!Number.isSafeInteger(capacityBytes) || capacityBytes < CAPACITY_BYTES_MIN || capacityBytes > CAPACITY_BYTES_MAX) {
+  if (
+    !Number.isSafeInteger(capacityBytes) ||
+    capacityBytes < CAPACITY_BYTES_MIN ||
+    capacityBytes > CAPACITY_BYTES_MAX
+  ) {
     throw new Fault(
       'refused',
       `A journal's capacity is from ${CAPACITY_BYTES_MIN} to ${CAPACITY_BYTES_MAX} bytes, not ${capacityBytes}.`,
@@ -165,7 +169,10 @@ class Opening {
       return null;
     }
     const why = `The journal ${this.#ringPath} had no identity: it was removed, or the journal's making was cut short.`;
-    return { aside: await asides.keepFiles([RING_FILE], this.#options.directory, why), fault: new Fault('missing', why) };
+    return {
+      aside: await asides.keepFiles([RING_FILE], this.#options.directory, why),
+      fault: new Fault('missing', why),
+    };
   }
 
   /** Whether the ring is whole and no store has ever opened it: its making was cut short before its identity. */
@@ -245,7 +252,10 @@ class Opening {
     const resized = await this.#find(identity);
     // How much was cut is known only to the first look.
     if (held === null || resized.recovery.log === null) return resized;
-    return { ...resized, recovery: { ...resized.recovery, log: { ...resized.recovery.log, tornBytes: held.tornBytes } } };
+    return {
+      ...resized,
+      recovery: { ...resized.recovery, log: { ...resized.recovery.log, tornBytes: held.tornBytes } },
+    };
   }
 
   #checkFits(log: RecoveredLog): void {

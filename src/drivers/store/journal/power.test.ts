@@ -188,7 +188,14 @@ class World {
     const epoch = this.#epochs;
     const life = this.#life;
     const head = headOf(epoch, base);
-    this.logs.set(epoch, { operations: [], base, heads: [{ head, after: base }], headsDone: 1, released: base, reported: base });
+    this.logs.set(epoch, {
+      operations: [],
+      base,
+      heads: [{ head, after: base }],
+      headsDone: 1,
+      released: base,
+      reported: base,
+    });
     this.current = epoch;
     this.store.begin(head, (fault) => {
       assert.equal(fault, null);
@@ -204,7 +211,10 @@ class World {
     const batch: Operation[] = [];
     for (let i = 0; i < count; i += 1) {
       const number = asked.base + asked.operations.length + batch.length + 1;
-      const next = bytes === 0 ? trimOf(this.current, number) : writeOf(this.current, number, bytes, number % 5 === 0 ? 'ä/é' : '');
+      const next =
+        bytes === 0
+          ? trimOf(this.current, number)
+          : writeOf(this.current, number, bytes, number % 5 === 0 ? 'ä/é' : '');
       room -= costBytes(next);
       if (room < 0) break;
       batch.push(next);
@@ -270,7 +280,12 @@ class World {
 }
 
 function sameHead(a: LogHead, b: LogHead): boolean {
-  return a.epoch === b.epoch && a.base === b.base && a.complete === b.complete && a.generations.join() === b.generations.join();
+  return (
+    a.epoch === b.epoch &&
+    a.base === b.base &&
+    a.complete === b.complete &&
+    a.generations.join() === b.generations.join()
+  );
 }
 
 type Step =
@@ -305,13 +320,23 @@ function tearOf(kind: TearKind, at: number): Tear {
 
 const unit = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('append' as const), count: fc.integer({ min: 1, max: 12 }), bytes: fc.constantFrom(0, 1, 512, 3000, 4096, 10_000) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant('append' as const),
+      count: fc.integer({ min: 1, max: 12 }),
+      bytes: fc.constantFrom(0, 1, 512, 3000, 4096, 10_000),
+    }),
+  },
   { weight: 8, arbitrary: fc.constant({ do: 'write' as const }) },
   { weight: 4, arbitrary: fc.constant({ do: 'turn' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'rest' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'begin' as const }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('mark' as const), complete: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('release' as const), part: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('release' as const), part: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), tear: fc.constantFrom(...TEARS), at: unit }) },
 );
 
@@ -355,12 +380,17 @@ async function history(steps: readonly Step[]): Promise<World> {
 
 test('whatever is cut off when, everything reported stored is found, and nothing that was not asked for', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 250 }), fc.constantFrom(...TEARS), unit, async (steps, tear, at) => {
-      const world = await history(steps);
-      await world.crash(tearOf(tear, at));
-      world.settle();
-      await world.crash(tearOf('nothing', 0));
-    }),
+    fc.asyncProperty(
+      fc.array(step, { minLength: 20, maxLength: 250 }),
+      fc.constantFrom(...TEARS),
+      unit,
+      async (steps, tear, at) => {
+        const world = await history(steps);
+        await world.crash(tearOf(tear, at));
+        world.settle();
+        await world.crash(tearOf('nothing', 0));
+      },
+    ),
     { numRuns: 250 },
   );
 });
@@ -442,7 +472,11 @@ test('without that empty group, damage to the last group is refused, or the grou
 });
 
 test('a torn tail is refused where it was acknowledged, and the log a complete copy', async () => {
-  for (const [complete, acknowledged, refused] of [[true, 3, false], [true, 4, true], [false, 9, false]] as const) {
+  for (const [complete, acknowledged, refused] of [
+    [true, 3, false],
+    [true, 4, true],
+    [false, 9, false],
+  ] as const) {
     const world = new World();
     await world.open();
     world.store.begin(headOf(1, 0, complete), () => {});
@@ -465,7 +499,12 @@ test('a torn tail is refused where it was acknowledged, and the log a complete c
 });
 
 test('a group that is whole but not the one its successor followed is damage', async () => {
-  const world = await history([{ do: 'append', count: 3, bytes: 512 }, { do: 'write' }, { do: 'append', count: 4, bytes: 0 }, { do: 'write' }]);
+  const world = await history([
+    { do: 'append', count: 3, bytes: 512 },
+    { do: 'write' },
+    { do: 'append', count: 4, bytes: 0 },
+    { do: 'write' },
+  ]);
   const sound = await recoverRing(new PowerFile(world.disk), world.superblock);
   const before = sound.groups.at(-2)!;
   const at = SUPERBLOCK_BYTES + before.position;

@@ -62,7 +62,8 @@ export async function recoverRing(file: JournalFile, superblock: Superblock): Pr
     newest = headers.before(last, body);
     tornBytes = last.bytes;
     const before = await ring.operations(newest);
-    if (before instanceof Fault) throw damaged(file, ring.offset(newest.position), 'it was synced, and is not whole', before);
+    if (before instanceof Fault)
+      throw damaged(file, ring.offset(newest.position), 'it was synced, and is not whole', before);
     bodies.set(newest.number, before);
   } else {
     bodies.set(newest.number, body);
@@ -131,7 +132,11 @@ function neededOf(operations: readonly Operation[], released: Sequence): Sequenc
 
 function damaged(file: JournalFile, offset: number, what: string, cause?: Fault): Fault {
   const detail = cause === undefined ? '' : `: ${cause.message}`;
-  return new Fault('corrupt', `The journal ${file.path} is damaged in the group at byte ${offset}: ${what}${detail}.`, cause);
+  return new Fault(
+    'corrupt',
+    `The journal ${file.path} is damaged in the group at byte ${offset}: ${what}${detail}.`,
+    cause,
+  );
 }
 
 /** Every valid header in the ring. */
@@ -151,7 +156,12 @@ class Headers {
     const before = this.#byNumber.get(torn.number - 1);
     const { file } = this.#ring;
     if (before === undefined || !follows(before, torn)) {
-      throw damaged(file, this.#ring.offset(torn.position), 'it is not whole, and neither is the one before it', finding);
+      throw damaged(
+        file,
+        this.#ring.offset(torn.position),
+        'it is not whole, and neither is the one before it',
+        finding,
+      );
     }
     return before;
   }
@@ -226,14 +236,19 @@ class RingReader {
         if (header === null || header.position % this.bytes !== from + at) continue;
         const twin = byNumber.get(header.number);
         if (twin !== undefined) {
-          throw damaged(this.file, this.offset(header.position), `its number is also that of the group at byte ${this.offset(twin.position)}`);
+          throw damaged(
+            this.file,
+            this.offset(header.position),
+            `its number is also that of the group at byte ${this.offset(twin.position)}`,
+          );
         }
         byNumber.set(header.number, header);
         if (newest === null || header.number > newest.number) newest = header;
       }
     }
     // A ring is created with its first group in it.
-    if (newest === null) throw new Fault('corrupt', `The journal ${this.file.path} is damaged: no group is left in it.`);
+    if (newest === null)
+      throw new Fault('corrupt', `The journal ${this.file.path} is damaged: no group is left in it.`);
     return new Headers(this, newest, byNumber);
   }
 
@@ -243,7 +258,8 @@ class RingReader {
     const bytes = await this.#bytesAt(header.position, header.bytes);
     // Read again, not remembered: the header that counts is the one whose group is verified.
     const again = decodeGroupHeader(bytes, 0, this.#key);
-    if (again === null || again.crc !== header.crc) return new Fault('corrupt', 'its header reads differently each time');
+    if (again === null || again.crc !== header.crc)
+      return new Fault('corrupt', 'its header reads differently each time');
     return decodeGroupOperations(header, bytes);
   }
 
@@ -253,7 +269,11 @@ class RingReader {
     const bytes = await this.#bytesAt(position, GROUP_ALIGNMENT);
     if (decodeGroupHeader(bytes, 0, this.#key) !== null) return;
     if (looksLikeGroup(bytes, 0) || this.#key.compare(bytes, 16, 32) === 0) {
-      throw damaged(this.file, this.offset(position), `its header of ${GROUP_HEADER_BYTES} bytes does not match its checksum`);
+      throw damaged(
+        this.file,
+        this.offset(position),
+        `its header of ${GROUP_HEADER_BYTES} bytes does not match its checksum`,
+      );
     }
   }
 

@@ -5,12 +5,17 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Done, Fault } from '../../../base/fault.ts';
-import type { ServerId, VolumeName } from '../../../base/names.ts';
-import type { Clock } from '../../../ports/clock.ts';
-import { openFile } from './create.ts';
-import type { JournalFile } from './file.ts';
-import { type JournalOptions, type JournalSeams, openJournal, type OpenedJournal } from './open.ts';
+import { type Done, Fault } from '../src/base/fault.ts';
+import type { ServerId, VolumeName } from '../src/base/names.ts';
+import type { Clock } from '../src/ports/clock.ts';
+import { openFile } from '../src/drivers/store/journal/create.ts';
+import type { JournalFile } from '../src/drivers/store/journal/file.ts';
+import {
+  type JournalOptions,
+  type JournalSeams,
+  openJournal,
+  type OpenedJournal,
+} from '../src/drivers/store/journal/open.ts';
 
 export const realClock: Pick<Clock, 'after' | 'soon'> = {
   soon: (run) => {
