@@ -3,7 +3,8 @@
  * serve. One claim is one attempt at one epoch; when the record moves on under it, it ends and leaves nothing running.
  */
 import type { Fault } from '../base/fault.ts';
-import type { Epoch, Sequence } from '../base/names.ts';
+import { NO_SEQUENCE } from '../base/names.ts';
+import type { Epoch } from '../base/names.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { Holder, VolumeRecord } from '../ports/coordinator.ts';
 import type { MediumVolume } from '../ports/medium.ts';
@@ -52,6 +53,8 @@ export class Claim {
   #gather: Gather | null = null;
   #medium: MediumVolume | null = null;
   #writing = false;
+  /** The last attempt found no complete copy to replay. */
+  #stuck = false;
   #why = '';
   #over = false;
 
@@ -65,6 +68,10 @@ export class Claim {
   /** The epoch claimed; null before the swap was done. */
   get epoch(): Epoch | null {
     return this.#epoch;
+  }
+  /** True while no complete copy can be found. */
+  get stuck(): boolean {
+    return this.#stuck;
   }
   /** For status: the step, and what it waits for. */
   get progress(): string {
@@ -203,9 +210,10 @@ export class Claim {
       this.#medium = opened;
       if (this.#over) return this.#finish();
       if (fault !== null || opened === null) return this.#again(`the medium cannot be opened: ${fault?.message ?? ''}`);
-      if (record.source === null) return this.#write({ operations: [], end: 0 as Sequence });
+      if (record.source === null) return this.#write({ operations: [], end: NO_SEQUENCE, certain: true });
       this.#gather = new Gather(this.#replica, record.source, (gathered, why) => {
         this.#gather = null;
+        this.#stuck = gathered === null;
         if (gathered === null) this.#again(why);
         else this.#write(gathered);
       });
@@ -235,7 +243,6 @@ export class Claim {
     const medium = this.#medium;
     if (medium === null) return;
     const { clock } = this.#replica;
-    if (gathered.operations.length === 0) return this.#serve(gathered);
     this.#writing = true;
     const steps = planOf(gathered.operations);
     this.#replica.note('claim.replay', { operations: gathered.operations.length, writes: steps.length });
@@ -259,7 +266,7 @@ export class Claim {
     const record = register.known;
     if (record === null || record.epoch !== this.#epoch || !register.settled) return this.#again('the record moved');
     this.#step('finishing', {});
-    const end = record.source === null ? null : gathered.end;
+    const end = record.source === null || gathered.certain ? null : gathered.end;
     register.swap(served(record, this.#replica.identity, end, ids.draw()), {
       wanted: () => !this.#over,
       settled: (won) => {
@@ -286,6 +293,11 @@ export class Claim {
 
   tick(): void {
     this.#prove();
+  }
+
+  /** An administrator accepts that no complete copy is left. */
+  giveUp(): void {
+    this.#end('given up');
   }
 
   /** The other holder of a source store answers. */

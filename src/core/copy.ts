@@ -23,6 +23,7 @@ export class Copy {
   #stored: Sequence;
   #acknowledged: Sequence;
   #user: CopyUser | null = null;
+  #damaged = false;
   #fault: Fault | null = null;
   /** Counts begins, so that what belonged to a voided log is told from what belongs to this one. */
   #beginning = 0;
@@ -64,9 +65,14 @@ export class Copy {
     return this.#fault;
   }
 
-  /** Nothing acknowledged that this copy knows of is missing from it (I10). */
-  get reachesAcknowledged(): boolean {
-    return this.#log.last >= this.#acknowledged;
+  /** The bytes in memory do not match their checksums: this copy counts no longer (I11). */
+  foundDamaged(): void {
+    this.#damaged = true;
+  }
+
+  /** The head of a log that may count as a copy; null when something acknowledged is missing from it or damaged. */
+  get soundHead(): LogHead | null {
+    return this.#damaged || this.#log.last < this.#acknowledged ? null : this.#head;
   }
 
   use(user: CopyUser | null): void {
@@ -79,6 +85,7 @@ export class Copy {
     this.#log = new OperationLog(head.base);
     this.#stored = head.base;
     this.#acknowledged = head.base;
+    this.#damaged = false;
     this.#beginning += 1;
     this.#begun = false;
     const turn = this.#beginning;

@@ -46,8 +46,9 @@ export class Departure {
     const asks = nowMs - this.#askedMs >= this.#timings.retryMs;
     if (asks) this.#askedMs = nowMs;
     for (const replica of this.#replicas) this.#tend(replica, asks);
-    if (this.#replicas.some((replica) => replica.tenure !== null || replica.handsOver || replica.claim !== null))
-      return;
+    // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
+    const patient = this.#drains && nowMs - this.#startedMs < 2 * this.#timings.handoverMs;
+    if (this.#replicas.some((r) => r.opposes || (patient && (r.handsOver || r.isNeeded)))) return;
     this.#over = true;
     for (const done of this.#done.splice(0)) done();
   }

@@ -1,13 +1,14 @@
 /**
- * Gathers what a claimant replays: its own copy where that is a valid one, the other holder's where that is longer, or
- * the only one (design 4.4). Every checksum is verified once more before anything is written (I11).
+ * Gathers what a claimant replays: its own copy where that is a valid one, the other holder's where that goes on
+ * longer, or the only one (design 4.4). Every checksum is verified once more before anything is written (I11), and
+ * nothing is taken for complete that ends before what is known to have been acknowledged (I10).
  */
 import { crc32c } from '../base/crc32c.ts';
-import { NO_SEQUENCE, after } from '../base/names.ts';
-import type { Sequence, ServerId, StoreId } from '../base/names.ts';
+import { NO_SEQUENCE, after, before, higher } from '../base/names.ts';
+import type { Sequence } from '../base/names.ts';
 import type { Operation } from '../base/operation.ts';
 import type { Timer } from '../ports/clock.ts';
-import type { Source } from '../ports/coordinator.ts';
+import type { NamedStore, Source } from '../ports/coordinator.ts';
 import type { TailMessage } from '../ports/link.ts';
 import { isCopyOf } from './record.ts';
 import type { Replica } from './replica.ts';
@@ -17,18 +18,22 @@ export interface Gathered {
   readonly operations: readonly Operation[];
   /** The log's last sequence. */
   readonly end: Sequence;
+  /** No log of that life can hold anything acknowledged beyond the end: whatever turns up later may be voided. */
+  readonly certain: boolean;
 }
 
 export class Gather {
   readonly #replica: Replica;
   readonly #source: Source;
   readonly #done: (gathered: Gathered | null, why: string) => void;
-  readonly #other: { readonly server: ServerId; readonly store: StoreId } | null;
-  /** The own valid log, or what the other holder sent in its place. */
+  readonly #other: NamedStore | null;
   #operations: Operation[] = [];
   #base: Sequence = NO_SEQUENCE;
-  /** What is here reaches the end of a valid log. */
-  #complete = false;
+  /** The highest sequence that anybody asked so far knows to have been acknowledged. */
+  #acknowledged: Sequence = NO_SEQUENCE;
+  /** What is here ends where some valid log ends. */
+  #whole = false;
+  #certain = false;
   #deadline: Timer | null = null;
   #resend: Timer | null = null;
   #over = false;
@@ -45,19 +50,24 @@ export class Gather {
   }
 
   start(): void {
-    const { copy, clock, timings } = this.#replica;
-    this.#complete = isCopyOf(this.#source, this.#replica.identity) && copy.log.last >= copy.acknowledged;
-    if (this.#complete) {
-      this.#base = copy.log.base;
-      this.#operations = copy.log.take(after(copy.log.base), Number.POSITIVE_INFINITY);
-      if (!intact(this.#operations)) return this.#finish(null, 'this server’s copy does not match its checksums');
-    }
+    const { copy } = this.#replica;
+    if (isCopyOf(this.#source, this.#replica.identity)) this.#takeOwn();
+    this.#acknowledged = copy.acknowledged;
     // A copy that this process kept from its beginning holds everything acknowledged: nothing to wait for. One that
     // was recovered may have lost its end without a trace; the other holder would know (trap T29).
-    const doubtful = !this.#complete || (this.#replica.recovered && this.#source.from === 'in-sync');
-    if (this.#other === null || !doubtful) return this.#settle();
+    this.#certain = this.#whole && (!this.#replica.recovered || this.#source.from === 'sole');
+    if (this.#other === null || this.#certain) return this.#settle();
     this.#ask();
-    this.#deadline = clock.after(timings.sourceMs, () => this.#settle());
+    this.#patience();
+  }
+
+  #takeOwn(): void {
+    const { copy } = this.#replica;
+    const operations = copy.log.take(after(copy.log.base), Number.POSITIVE_INFINITY);
+    if (!intact(operations)) return copy.foundDamaged();
+    this.#base = copy.log.base;
+    this.#operations = operations;
+    this.#whole = true;
   }
 
   #ask(): void {
@@ -70,32 +80,37 @@ export class Gather {
     this.#resend = clock.after(timings.retryMs, () => this.#ask());
   }
 
+  /** The wait for the other holder begins anew with everything that it sends. */
+  #patience(): void {
+    const { clock, timings } = this.#replica;
+    this.#deadline?.cancel();
+    this.#deadline = clock.after(timings.sourceMs, () => this.#settle());
+  }
+
   /** Takes the other holder's answer. */
-  tail(from: ServerId, message: TailMessage): void {
-    if (this.#over || this.#other === null || from !== this.#other.server) return;
+  tail(message: TailMessage): void {
+    if (this.#over || this.#other === null) return;
     if (message.epoch !== this.#source.epoch || message.generation !== this.#source.generation) return;
     if (message.store !== this.#other.store || message.last === null) return this.#settle();
-    if (!intact(message.operations)) return this.#settle();
+    if (!intact(message.operations)) return;
+    this.#acknowledged = higher(this.#acknowledged, message.acknowledged);
+    const endBefore = this.#end;
     this.#take(message);
-    if (message.last > this.#end && message.operations.length > 0) return this.#ask();
-    // The other's whole log is here (or ends no later than the own): together they are one complete copy.
-    if (this.#end < message.last) this.#restart(message.last);
-    this.#complete = true;
+    if (this.#end > endBefore) this.#patience();
+    if (this.#end < message.last) return this.#end > endBefore ? this.#ask() : undefined;
+    this.#whole = true;
+    this.#certain = true;
     this.#settle();
   }
 
-  /** An empty log that ends later than what is here: everything up to its end was released there. */
-  #restart(base: Sequence): void {
-    this.#operations = [];
-    this.#base = base;
-  }
-
+  /** Joins the answer to what is here. What lies between the two may be missing only if it was released there. */
   #take(message: TailMessage): void {
-    const first = message.operations[0];
-    if (first === undefined) return;
-    // What lies between the two logs was released there: it is on the synced medium.
-    if (first.sequence > after(this.#end)) {
-      this.#restart((first.sequence - 1) as Sequence);
+    const first = message.operations[0]?.sequence ?? after(message.released);
+    if (first > after(this.#end)) {
+      // An answer to an earlier question may begin anywhere.
+      if (before(first) > message.released) return;
+      this.#operations = [];
+      this.#base = before(first);
     }
     for (const operation of message.operations)
       if (operation.sequence === after(this.#end) && operation.epoch === this.#source.epoch)
@@ -103,8 +118,10 @@ export class Gather {
   }
 
   #settle(): void {
-    if (this.#complete) this.#finish({ operations: this.#operations, end: this.#end }, '');
-    else this.#finish(null, 'no complete copy can be reached');
+    if (!this.#whole) return this.#finish(null, 'no complete copy can be reached');
+    if (this.#end < this.#acknowledged)
+      return this.#finish(null, `the log ends at ${this.#end}, and ${this.#acknowledged} was acknowledged`);
+    this.#finish({ operations: this.#operations, end: this.#end, certain: this.#certain }, '');
   }
 
   #finish(gathered: Gathered | null, why: string): void {

@@ -66,8 +66,9 @@ export class Handover {
       this.#tenure.hold();
       this.#tell('quiesced', null);
     }
-    // An unfit owner may never drain: what its stores' other copies hold, its successor replays.
-    if ((this.#tenure.drained || this.#replica.unfit !== null) && !this.#agreeing) this.#agree();
+    // An unfit owner may never drain: what the other copy holds, its successor replays.
+    const ready = this.#tenure.drained || this.#replica.unfit !== null;
+    if (ready && this.#replica.register.settled && !this.#agreeing) this.#agree();
     return true;
   }
 
@@ -77,9 +78,11 @@ export class Handover {
     const { doors, volume } = this.#replica;
     doors.hold(volume, () => {
       this.#tenure.end(() => {
+        // Deposed meanwhile: there is nothing left to agree to.
+        if (this.#replica.tenure !== this.#tenure) return;
         this.#agreed = true;
         this.#replica.note('handover.agreed', { to: this.to, epoch: this.epoch });
-        this.#replica.yielded(this.epoch);
+        this.#replica.yielded(this.#tenure, this.to);
         this.#tell('agreed', null);
       });
     });

@@ -23,8 +23,10 @@ export class LossWatch {
   #needed(): NonNullable<ReturnType<typeof sourceOf>> | null {
     const { register, tenure, claim, identity } = this.#replica;
     const record = register.known;
-    if (record === null || tenure !== null || claim !== null || claimRefusal(record, identity) === null) return null;
-    return sourceOf(record);
+    if (record === null || tenure !== null) return null;
+    // A claim that is under way may yet find a copy; one that found none is as good as a refusal.
+    const missing = claim === null ? claimRefusal(record, identity) !== null : claim.stuck;
+    return missing ? sourceOf(record) : null;
   }
 
   tick(): void {

@@ -231,11 +231,12 @@ export class Partner {
   tail(from: ServerId, ask: TailAskMessage): void {
     const { copy, volume, peers, register } = this.#replica;
     if (this.#replica.tenure !== null) return register.read();
-    const { head, log } = copy;
+    const { log } = copy;
+    const head = copy.soundHead;
     let refusal: string | null = null;
     if (copy.store.id !== ask.store) refusal = 'the store that the record names is gone';
     else if (head === null || head.epoch !== ask.epoch || !head.generations.includes(ask.generation))
-      refusal = 'the store holds no log of that life of the mirror';
+      refusal = 'the store holds no sound log of that life of the mirror';
     else if (!head.complete) refusal = 'the copy was not complete';
     peers.send(from, {
       type: 'tail',

@@ -99,6 +99,14 @@ export class Peers {
     return this.#peers.keys();
   }
 
+  /** The newest incarnation that connected or wrote the peer's entry: all earlier ones have ended. Null: none is known. */
+  latest(server: ServerId): Incarnation | null {
+    const peer = this.#peers.get(server);
+    const entry = peer?.entry?.incarnation ?? ('' as Incarnation);
+    const linked = peer?.incarnation ?? ('' as Incarnation);
+    return (entry > linked ? entry : linked) || null;
+  }
+
   /** The newest incarnation of the peer that connected to this one; null when none has. */
   incarnation(server: ServerId): Incarnation | null {
     return this.#peers.get(server)?.incarnation ?? null;
@@ -136,6 +144,11 @@ export class Peers {
   entryStandsStill(server: ServerId): boolean {
     const entry = this.#peers.get(server)?.entry;
     return entry != null && entry.confirmedAtMs - entry.seenAtMs >= this.#timings.entryStallMs;
+  }
+
+  /** That process's entry was seen to move of late. */
+  entryMoves(server: ServerId, incarnation: Incarnation): boolean {
+    return this.#peers.get(server)?.entry?.incarnation === incarnation && !this.entryStandsStill(server);
   }
 
   /** Sends on the path that this direction's data prefers, or another that carries. False when none does. */
@@ -192,6 +205,8 @@ export class Peers {
 
   #sawEntry(peer: Peer, entry: Pick<ServerEntry, 'incarnation' | 'counter' | 'unfit'>, issuedAtMs: number): void {
     const known = peer.entry;
+    // A writing of an earlier process that landed late.
+    if (known !== null && entry.incarnation < known.incarnation) return;
     if (known !== null && known.incarnation === entry.incarnation && known.counter === entry.counter) {
       known.confirmedAtMs = Math.max(known.confirmedAtMs, issuedAtMs);
     } else {
@@ -234,6 +249,9 @@ export class Peers {
     const peer = this.#peers.get(at.peer);
     const path = peer?.paths[at.path];
     if (peer === undefined || path === undefined) return;
+    // Late bytes of a process that has ended since.
+    if (peer.incarnation !== null && incarnation < peer.incarnation)
+      return this.#link.drop(at, 'an earlier incarnation than the one known');
     path.up = true;
     path.heardAtMs = this.#clock.nowMs();
     path.everHeard = true;

@@ -105,7 +105,8 @@ export function claimed(record: VolumeRecord, self: Self, nonce: string, why: st
     generation: (record.generation + 1) as Generation,
     mirror: 'replaying',
     source: sourceOf(record),
-    holders: [...record.holders.filter((h) => h.server !== me.server || h.incarnation !== me.incarnation), me],
+    // Earlier incarnations of this server have ended: this one holds its exclusive lock.
+    holders: [...record.holders.filter((h) => h.server !== me.server), me],
   });
 }
 
@@ -121,7 +122,10 @@ export function claimedWithLoss(record: VolumeRecord, self: Self, nonce: string,
   };
 }
 
-/** Step 5: everything is on the synced medium. `end` is where the replayed log ended, null when there was none. */
+/**
+ * Step 5: everything is on the synced medium. `end` is where the replayed log ended if it may have missed something that
+ * another log holds; null when it cannot have.
+ */
 export function served(record: VolumeRecord, self: Self, end: Sequence | null, nonce: string): VolumeRecord {
   assert(record.mirror === 'replaying', 'only a replaying record becomes served');
   return next(record, nonce, record.why, {

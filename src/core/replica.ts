@@ -20,7 +20,7 @@ import { LossWatch } from './loss.ts';
 import { Tenure } from './owner/tenure.ts';
 import { Partner } from './partner.ts';
 import type { Peers } from './peers.ts';
-import { claimRefusal, fateOfLog } from './record.ts';
+import { claimRefusal, fateOfLog, isCopyOf } from './record.ts';
 import type { Self } from './record.ts';
 import { Register } from './register.ts';
 import type { Timings, VolumeSettings } from './settings.ts';
@@ -78,11 +78,15 @@ export class Replica {
   #handover: Handover | null = null;
   #takeover: Takeover | null = null;
   /** Agreed to hand this epoch over: nothing is claimed back before `untilMs`. */
-  #yielded: { readonly epoch: Epoch; readonly untilMs: number } | null = null;
+  #yielded: { readonly epoch: Epoch; readonly to: ServerId; readonly untilMs: number } | null = null;
+  /** The epoch whose clients still wait, connected, for the next owner to listen. */
+  #waitingDoor: Epoch | null = null;
   #deadSinceMs: number | null = null;
   #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
   readonly #startedMs: number;
   #why: string | null = null;
+  /** An administrator accepted the loss, and a claim that is stuck is ending for it. */
+  #lossAccepted = false;
   #judging = false;
   #judgeAgain = false;
 
@@ -132,7 +136,7 @@ export class Replica {
   }
   /** This process and the log it holds, as the record's rules see them. */
   get identity(): Self {
-    return { ...this.self, store: this.copy.store.id, head: this.copy.head };
+    return { ...this.self, store: this.copy.store.id, head: this.copy.soundHead };
   }
   /** True when this server confirms and grants nothing for the volume: it owns or claims it itself. */
   get opposes(): boolean {
@@ -229,6 +233,7 @@ export class Replica {
       return;
     }
     this.#followYielded(record);
+    this.#followWaitingDoor(record);
     if (this.#takeover !== null && record.epoch !== this.#takeover.epoch && this.#claim === null)
       this.#takeover.failed(`${record.owner?.server ?? 'nobody'} owns the volume now`);
     if (this.#claim !== null) {
@@ -241,7 +246,8 @@ export class Replica {
   }
 
   #considerClaim(record: VolumeRecord): void {
-    if (this.#world.stopping() || this.#yielded !== null) return;
+    // A server that stops claims no more, unless its own store is what a dead claimant was to replay.
+    if (this.#yielded !== null || (this.#world.stopping() && !this.isNeeded)) return;
     const reason = this.#reasonToClaim(record);
     if (reason === null) {
       this.#why = null;
@@ -305,6 +311,7 @@ export class Replica {
       this.#takeover?.failed(why);
       this.#handover = null;
       this.copy.use(this.partner);
+      this.#acceptLossNow();
     });
     this.#claim = claim;
     claim.start(probed);
@@ -324,6 +331,7 @@ export class Replica {
     const { record } = result;
     this.recovered = false;
     this.#yielded = null;
+    this.#waitingDoor = null;
     this.#handover = null;
     this.#why = null;
     this.doors.close(this.volume, 'served anew');
@@ -421,42 +429,55 @@ export class Replica {
   }
 
   /** This process agreed and has no authority any more. The tenure ended itself; clients wait, connected. */
-  yielded(epoch: Epoch): void {
+  yielded(tenure: Tenure, to: ServerId): void {
+    if (this.#tenure !== tenure) return;
+    const { epoch } = tenure;
     this.#tenure = null;
     this.#authority = null;
-    this.#yielded = { epoch, untilMs: this.clock.nowMs() + this.timings.handoverMs };
+    this.#yielded = { epoch, to, untilMs: this.clock.nowMs() + this.timings.handoverMs };
+    this.#waitingDoor = epoch;
     this.copy.use(this.partner);
   }
 
-  /** The new owner serves: whoever reconnects finds it. */
+  /** The new owner says that it listens: whoever reconnects finds it. */
   servingElsewhere(epoch: Epoch): void {
-    if (this.#yielded !== null && epoch > this.#yielded.epoch) {
-      this.#yielded = null;
-      this.#handover = null;
-      this.doors.close(this.volume, 'handed over');
-    }
+    if (this.#waitingDoor !== null && epoch > this.#waitingDoor) this.#closeWaitingDoor();
     this.register.read();
   }
 
+  /** From the agreement until the asker's claim is seen, or the asker is gone, nothing is claimed back. */
   #followYielded(record: VolumeRecord): void {
     const yielded = this.#yielded;
     if (yielded === null) return;
-    const served = record.epoch > yielded.epoch && record.mirror !== 'replaying';
-    if (!served && this.clock.nowMs() < yielded.untilMs) return;
+    const claimed = record.epoch > yielded.epoch;
+    if (!claimed && this.peers.alive(yielded.to) && this.clock.nowMs() < yielded.untilMs) return;
     this.#yielded = null;
     this.#handover = null;
-    // The new owner says so itself when its door is open; this is for when that message was lost.
-    if (served) this.clock.after(this.timings.retryMs, () => this.#closeOldDoor());
-    else this.#closeOldDoor();
   }
 
-  #closeOldDoor(): void {
+  /** The new owner says so itself when its door is open; this is for when that message was lost. */
+  #followWaitingDoor(record: VolumeRecord): void {
+    const epoch = this.#waitingDoor;
+    if (epoch === null || record.epoch === epoch || record.mirror === 'replaying') return;
+    this.clock.after(this.timings.retryMs, () => {
+      if (this.#waitingDoor === epoch) this.#closeWaitingDoor();
+    });
+  }
+
+  #closeWaitingDoor(): void {
+    this.#waitingDoor = null;
     if (this.#tenure === null) this.doors.close(this.volume, 'handed over');
   }
 
-  /** True while clients of an epoch that was handed over still wait here. */
+  /** True while a volume that was handed over is not served elsewhere yet. */
   get handsOver(): boolean {
-    return this.#yielded !== null || this.#handover !== null;
+    return this.#yielded !== null || this.#handover !== null || this.#waitingDoor !== null;
+  }
+
+  /** The record replays from the store of this server: what it holds may be the only copy. */
+  get isNeeded(): boolean {
+    const record = this.register.known;
+    return record?.mirror === 'replaying' && record.source !== null && isCopyOf(record.source, this.identity);
   }
 
   /** This server takes the volume over, by asking its owner. */
@@ -496,16 +517,36 @@ export class Replica {
     this.#takeover?.answer(from, message);
   }
 
-  /** Accepts what `loss` names, and claims without it. */
+  /** Accepts what `loss` names, and claims without it; a claim that finds no complete copy is given up for it. */
   acceptLoss(done: (fault: Fault | null) => void): void {
+    const refusal = this.loss.acceptable() === null ? 'nothing of this volume is lost' : this.#acceptRefusal();
+    if (refusal !== null) return done(new Fault('conflict', refusal));
+    this.#lossAccepted = true;
+    if (this.#claim === null) this.#acceptLossNow();
+    else this.#claim.giveUp();
+    done(null);
+  }
+
+  #acceptRefusal(): string | null {
+    const owner = this.register.known?.owner;
+    if (this.#tenure !== null) return 'this server serves the volume';
+    if (this.#claim !== null && !this.#claim.stuck) return 'a claim is under way';
+    if (!this.register.settled) return 'the record is just being changed';
+    if (owner && owner.server !== this.self.server && this.peers.entryMoves(owner.server, owner.incarnation))
+      return `${owner.server}, the owner, still writes its entry at the coordinator`;
+    return null;
+  }
+
+  #acceptLossNow(): void {
     const record = this.register.known;
     const why = this.loss.acceptable();
-    if (record === null || why === null) return done(new Fault('conflict', 'nothing of this volume is lost'));
-    if (this.#claim !== null || this.#tenure !== null) return done(new Fault('conflict', 'a claim is under way'));
-    const { epoch } = record;
+    if (!this.#lossAccepted || this.#claim !== null) return;
+    this.#lossAccepted = false;
+    if (record === null || why === null) return;
+    const { version } = record;
     const loss = `an administrator accepted the loss: ${why}`;
-    this.#begin({ why: loss, agreed: null, loss, wanted: () => this.register.known?.epoch === epoch }, false);
-    done(null);
+    // What was named is what is given up: a record that changed meanwhile is judged anew.
+    this.#begin({ why: loss, agreed: null, loss, wanted: () => this.register.known?.version === version }, false);
   }
 
   // ---- orderly stop ---------------------------------------------------------------------------------------------------

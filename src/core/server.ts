@@ -139,15 +139,16 @@ export class Server implements ServerControl {
     return { type: 'heartbeat', sentAtMs: this.#ports.clock.nowMs(), unfit: this.#unfit, volumes };
   }
 
-  /** One writing at a time: two on their way could land in the wrong order and let the entry seem to go back. */
+  /** One writing at a time, unless one hangs: two on their way could land in the wrong order. */
   #writeEntry(): void {
-    if (this.#entryOutSinceMs !== null) return;
-    this.#entryOutSinceMs = this.#ports.clock.nowMs();
+    const nowMs = this.#ports.clock.nowMs();
+    if (this.#entryOutSinceMs !== null && nowMs - this.#entryOutSinceMs < this.#settings.timings.coordinatorMs) return;
+    this.#entryOutSinceMs = nowMs;
     this.#entryCounter += 1;
     const { self, incarnation } = this.#settings;
     const entry = { server: self, incarnation, counter: this.#entryCounter, unfit: this.#unfit };
     this.#ports.coordinator.writeEntry(entry, () => {
-      this.#entryOutSinceMs = null;
+      if (this.#entryOutSinceMs === nowMs) this.#entryOutSinceMs = null;
     });
   }
 
@@ -203,7 +204,7 @@ export class Server implements ServerControl {
         return replica.partner.tail(from, message);
       case 'tail':
         replica.loss.tail(from, message);
-        return replica.claim?.gather?.tail(from, message);
+        return replica.claim?.gather?.tail(message);
       case 'handover-ask':
         return replica.handoverAsked(from, message);
       case 'handover-answer':

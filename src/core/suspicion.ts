@@ -21,8 +21,8 @@ export class Suspicion {
   /** Null while the process may well live, else why it is taken for dead. */
   deadWhy(holder: Holder): string | null {
     if (this.#ended.has(holder.incarnation)) return `the process of ${holder.server} has ended`;
-    const incarnation = this.#peers.incarnation(holder.server);
-    if (incarnation !== null && incarnation > holder.incarnation) return `${holder.server} was started anew`;
+    const latest = this.#peers.latest(holder.server);
+    if (latest !== null && latest > holder.incarnation) return `${holder.server} was started anew`;
     if (this.#peers.silent(holder.server) && this.#peers.entryStandsStill(holder.server))
       return `no path to ${holder.server} carries and its coordinator entry stands still`;
     return null;
@@ -31,8 +31,8 @@ export class Suspicion {
   /** Looks for proof that the process has ended; `proven` with what proves it. At most one question at a time. */
   ask(holder: Holder, proven: (proof: string) => void): void {
     if (this.#ended.has(holder.incarnation)) return proven('its process has ended');
-    const incarnation = this.#peers.incarnation(holder.server);
-    if (incarnation !== null && incarnation > holder.incarnation) {
+    const latest = this.#peers.latest(holder.server);
+    if (latest !== null && latest > holder.incarnation) {
       this.#ended.add(holder.incarnation);
       return proven('a later incarnation of it runs');
     }

@@ -45,9 +45,13 @@ export class Takeover {
     const record = register.known;
     if (record === null) return this.#fail('the record is not known');
     this.#progress('looking at coordinator and medium');
+    const { clock, timings } = this.#replica;
+    this.#timer = clock.after(2 * timings.coordinatorMs, () => this.#fail('the probes did not come back in time'));
     coordinator.probe((fault) => {
       if (fault !== null) return this.#fail(`the coordinator fails its probe: ${fault.message}`);
       medium.probe(record.mediumId, (bad) => {
+        if (this.#over) return;
+        this.#timer?.cancel();
         if (bad !== null) return this.#fail(`the medium fails its probe: ${bad.message}`);
         this.#progress(`asking ${this.#owner.server} to hand over`);
         this.#ask();

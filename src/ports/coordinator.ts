@@ -58,7 +58,10 @@ export interface VolumeRecord {
   readonly source: Source | null;
   /** Every process that may still hold authority: the last one that served and all claimants since. */
   readonly holders: readonly Holder[];
-  /** Where the last replay ended: what lies beyond it in a log of that epoch was nobody else's. */
+  /**
+   * Where the last replay ended that may have missed something: what lies beyond it in a log of that epoch may be
+   * nobody else's.
+   */
   readonly replayed: { readonly epoch: Epoch; readonly sequence: Sequence } | null;
   /** Losses an administrator accepted, newest last, as sentences. Bounded to the last 8. */
   readonly losses: readonly string[];

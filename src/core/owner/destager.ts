@@ -3,7 +3,7 @@
  * its way ever overlaps; of each range only the newest version within the batch is written.
  */
 import type { Fault } from '../../base/fault.ts';
-import { NO_SEQUENCE, after } from '../../base/names.ts';
+import { NO_SEQUENCE, after, higher } from '../../base/names.ts';
 import type { Sequence } from '../../base/names.ts';
 import { costBytes } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
@@ -35,6 +35,7 @@ export class Destager {
   readonly #retryMs: number;
   readonly #events: DestageEvents;
   #synced: Sequence = NO_SEQUENCE;
+  #issued: Sequence = NO_SEQUENCE;
   #steps: readonly Step[] = [];
   #running = false;
   #stopped = false;
@@ -52,6 +53,10 @@ export class Destager {
   /** The synced medium holds everything up to here. */
   get synced(): Sequence {
     return this.#synced;
+  }
+  /** The last operation of the batch on its way, or of the last one that was. */
+  get issued(): Sequence {
+    return higher(this.#issued, this.#synced);
   }
   /** Steps of the batch on its way. */
   get steps(): readonly Step[] {
@@ -82,6 +87,7 @@ export class Destager {
 
   #write(batch: readonly Operation[], through: Sequence): void {
     this.#running = true;
+    this.#issued = through;
     this.#steps = planOf(batch);
     const writes = this.#steps.length;
     new MediumWriter(this.#medium, this.#steps, {

@@ -12,7 +12,7 @@ import type { OperationLog } from '../log.ts';
 /**
  * - `asking`    the partner was asked to begin a copy
  * - `building`  it receives the undestaged log and everything new
- * - `sealing`   it marks the copy complete; from here on it must confirm before anything is acknowledged
+ * - `sealing`   it marks the copy complete
  * - `sealed`    both stores are marked; the swap that names the copy may be issued
  * - `named`     the record names it
  */
@@ -44,6 +44,8 @@ export class Mirror {
   readonly life: MirrorLife;
   readonly #world: MirrorWorld;
   phase: MirrorPhase = 'asking';
+  /** Nothing is acknowledged any more that this copy does not hold. */
+  closing = false;
   store: StoreId | null = null;
   capacityBytes = Number.POSITIVE_INFINITY;
   #base: Sequence;
@@ -160,7 +162,7 @@ export class Mirror {
    * it says now does (trap T13). False when the gap cannot be filled from this log.
    */
   compare(incarnation: Incarnation, position: CopyPosition): boolean {
-    if (position.store !== this.store) return false;
+    if (position.store !== this.store || (this.incarnation !== null && incarnation < this.incarnation)) return false;
     const log = this.#world.log();
     if (position.received < log.base || position.received > log.last) return false;
     this.incarnation = incarnation;

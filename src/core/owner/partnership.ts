@@ -9,6 +9,7 @@
  */
 import { NO_SEQUENCE, higher, lower } from '../../base/names.ts';
 import type { Generation, Incarnation, Sequence, ServerId } from '../../base/names.ts';
+import { OPERATION_HEADER_BYTES } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { VolumeRecord } from '../../ports/coordinator.ts';
 import type { HeartbeatVolume, LinkMessage } from '../../ports/link.ts';
@@ -54,7 +55,7 @@ export class Partnership {
     const { register } = this.#replica;
     let mark = END;
     if (register.mayBe((record) => record.mirror === 'suspended')) mark = synced;
-    if (this.#namesUnknown()) return NO_SEQUENCE;
+    if (register.known?.epoch !== this.#tenure.epoch || this.#namesUnknown()) return NO_SEQUENCE;
     for (const mirror of this.#mirrors()) if (this.#mustConfirm(mirror)) mark = lower(mark, mirror.stored);
     return mark;
   }
@@ -63,7 +64,7 @@ export class Partnership {
   destageable(): Sequence {
     let mark = this.#namesUnknown() ? this.#tenure.ackable : END;
     for (const mirror of this.#mirrors())
-      if (this.#mayBeNamed(mirror)) mark = lower(mark, higher(mirror.stored, this.#tenure.ackable));
+      if (this.#mustConfirm(mirror)) mark = lower(mark, higher(mirror.stored, this.#tenure.ackable));
     return mark;
   }
 
@@ -113,7 +114,7 @@ export class Partnership {
   }
 
   #mustConfirm(mirror: Mirror): boolean {
-    return mirror.phase === 'sealing' || mirror.phase === 'sealed' || this.#mayBeNamed(mirror);
+    return mirror.closing || this.#mayBeNamed(mirror);
   }
 
   // ---- the decisions --------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ export class Partnership {
 
   #judgeInSync(record: VolumeRecord): void {
     const named = this.#named;
-    if (named === null) return;
+    if (named === null) return this.#drainUnnamed(record);
     const why = this.#whyLost(named);
     if (why === null) {
       if (this.#lost !== null) this.#note('partner.back', { partner: named.peer });
@@ -172,6 +173,12 @@ export class Partnership {
     this.#drain(record, named, this.#lost.why);
   }
 
+  /** The record names a copy that was given up while its swap was on its way: the mirror is lost at once. */
+  #drainUnnamed(record: VolumeRecord): void {
+    this.#lost ??= { why: 'the partner’s copy was gone when the record came to name it', sinceMs: 0 };
+    this.#drainTo(record, this.#tenure.ackable, this.#lost.why, () => true);
+  }
+
   /** Null while the partner may still confirm in time. */
   #whyLost(named: Mirror): string | null {
     const { peers, timings } = this.#replica;
@@ -186,14 +193,18 @@ export class Partnership {
 
   /** Everything confirmed is on the synced medium, and nothing else on its way: then, and only then, `suspended`. */
   #drain(record: VolumeRecord, named: Mirror, why: string): void {
-    const { destager } = this.#tenure;
     const confirmed = lower(this.#replica.copy.stored, higher(named.stored, this.#tenure.ackable));
+    this.#drainTo(record, confirmed, why, () => this.#lost !== null && this.#whyLost(named) !== null);
+  }
+
+  #drainTo(record: VolumeRecord, confirmed: Sequence, why: string, wanted: () => boolean): void {
+    const { destager } = this.#tenure;
     if (destager.running || destager.synced < confirmed || destager.synced < this.#tenure.ackable)
       return destager.poke();
     if (!this.#tenure.mayAct()) return;
     const next = suspended(record, this.#nextGeneration(record), this.#replica.ids.draw(), why);
     this.#note('swap.suspended', { why });
-    this.#swap(next, () => this.#lost !== null && this.#whyLost(named) !== null);
+    this.#swap(next, wanted);
   }
 
   #judgeAlone(record: VolumeRecord): void {
@@ -228,7 +239,8 @@ export class Partnership {
     const candidate = this.#candidate;
     if (candidate === null) return this.#pick(record, instead);
     const { peers, timings, clock } = this.#replica;
-    if (!peers.alive(candidate.peer)) this.#drop('its link is cut');
+    if (this.#tenure.holding) this.#drop('the volume is being handed over');
+    else if (!peers.alive(candidate.peer)) this.#drop('its link is cut');
     else if (peers.incarnation(candidate.peer) !== candidate.incarnation) this.#drop('it restarted');
     else if (peers.unfit(candidate.peer) !== null) this.#drop('it is unfit');
     else if (clock.nowMs() - candidate.progressMs > timings.confirmMs) this.#drop('it makes no progress');
@@ -289,8 +301,10 @@ export class Partnership {
 
   #seal(record: VolumeRecord, candidate: Mirror): void {
     const { copy } = this.#replica;
-    const behind = this.#tenure.last - candidate.stored;
-    if (candidate.stored < this.#tenure.ackable || copy.stored < this.#tenure.ackable || behind > SEAL_BEHIND) return;
+    if (!candidate.closing && this.#tenure.last - candidate.stored > SEAL_BEHIND) return;
+    // From here on it must confirm: what may be acknowledged stands still until it has caught up with it.
+    candidate.closing = true;
+    if (candidate.stored < this.#tenure.ackable || copy.stored < this.#tenure.ackable) return;
     candidate.phase = 'sealing';
     this.#ask();
     this.#markOwn(record, candidate.generation, () => this.#tenure.wake());
@@ -307,6 +321,8 @@ export class Partnership {
 
   #name(record: VolumeRecord, candidate: Mirror): void {
     if (candidate.store === null || !this.#tenure.mayAct()) return;
+    // Nothing that the copy lacks may be on its way to the medium when the record comes to name it (I6).
+    if (this.#tenure.destager.running && this.#tenure.destager.issued > candidate.stored) return;
     const store = { server: candidate.peer, store: candidate.store };
     this.#note('swap.in-sync', { partner: candidate.peer, generation: candidate.generation });
     this.#swap(
@@ -317,10 +333,12 @@ export class Partnership {
 
   #swap(next: VolumeRecord, wanted: () => boolean): void {
     const candidate = this.#candidate;
-    this.#replica.register.swap(next, {
+    const { register } = this.#replica;
+    register.swap(next, {
       wanted: () => !this.#over && wanted(),
       settled: (won) => {
-        if (this.#over) return;
+        // Another epoch: the tenure is about to end, and nothing of it may be judged by that record (trap T14).
+        if (this.#over || register.known?.epoch !== this.#tenure.epoch) return;
         if (won) this.#note(`mirror.${next.mirror}`, { generation: next.generation, why: next.why });
         // A copy whose swap did not happen is never named again: its generation is spent.
         else if (candidate !== null && this.#candidate === candidate && candidate.phase === 'sealed')
@@ -369,6 +387,8 @@ export class Partnership {
     if (candidate === null || candidate.phase !== 'asking' || candidate.incarnation !== incarnation) return;
     if (message.refusal !== null) return this.#drop(message.refusal);
     if (message.base !== candidate.base) return;
+    const largest = this.#tenure.maxRequestBytes + 2 * OPERATION_HEADER_BYTES;
+    if (message.capacityBytes < largest) return this.#drop(`its store is too small for a write of ${largest} bytes`);
     candidate.begin(message.store, message.capacityBytes, message.base);
     this.#tenure.wake();
   }
@@ -395,13 +415,14 @@ export class Partnership {
       position !== null &&
       (mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position));
     if (kept) {
+      if (mirror === this.#candidate) return this.#tenure.wake();
       this.#tenure.release();
-      this.#tenure.advance();
-      return;
+      return this.#tenure.advance();
     }
     const why = `${from} has no copy any more that could be completed`;
-    if (mirror === this.#candidate) this.#drop(why);
-    else this.#gone = why;
+    // While a swap that may name it is on its way, its rule holds; it is judged when that is settled.
+    if (mirror === this.#named) this.#gone = why;
+    else if (this.#replica.register.settled) this.#drop(why);
     this.#tenure.wake();
   }
 

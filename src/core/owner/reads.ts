@@ -29,6 +29,8 @@ interface View {
   readonly newest: Sequence;
   /** When the first attempt to read the medium was made; undefined before. */
   triedAtMs: number | undefined;
+  /** Set once the data are gathered: all that is left is to send them. */
+  readonly send?: () => void;
 }
 
 export interface ReadWorld {
@@ -105,6 +107,7 @@ export class Reads {
 
   #gather(view: View): void {
     if (view.request.cancelled) return;
+    if (view.send !== undefined) return this.#answerLater(view, view.send);
     if (view.request.kind === 'status') return this.#gatherStatus(view, view.request);
     const request = view.request;
     const first = view.parts.find((part) => part.operation === null);
@@ -113,15 +116,30 @@ export class Reads {
       return this.#answerLater(view, () => request.done(null, piecesOf(view, null, 0)));
     this.#world.medium.read(request.target, first.from, last.to - first.from, (fault, data) => {
       if (fault !== null) return this.#again(view, fault, (f) => request.done(f, null));
-      this.#answerLater(view, () => request.done(null, piecesOf(view, data, first.from)));
+      this.#onceAckable(view, () => request.done(null, piecesOf(view, data, first.from)));
     });
+  }
+
+  /**
+   * What the medium returned may show an operation that came after the view was taken and was destaged before it could
+   * be acknowledged (written through, not yet synced): the answer waits for it like any other.
+   */
+  #onceAckable(view: View, send: () => void): void {
+    let newest = NO_SEQUENCE;
+    for (const part of view.parts)
+      if (part.operation === null)
+        this.#world.overlay.visit(view.request.target, part.from, part.to - part.from, (_from, _to, operation) => {
+          newest = higher(newest, operation.sequence);
+        });
+    if (newest <= this.#ackable) return this.#answerLater(view, send);
+    this.#waiting.push(newest, { ...view, send });
   }
 
   #gatherStatus(view: View, request: StatusRequest): void {
     this.#world.medium.extents(request.target, request.offset, request.length, (fault, extents) => {
       if (fault !== null || extents === null)
         return this.#again(view, fault ?? new Fault('io', 'the medium told no extents'), (f) => request.done(f, null));
-      this.#answerLater(view, () => request.done(null, extentsOf(view, extents)));
+      this.#onceAckable(view, () => request.done(null, extentsOf(view, extents)));
     });
   }
 

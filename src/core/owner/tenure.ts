@@ -227,12 +227,14 @@ export class Tenure implements VolumeService {
 
   /** Answers may be sent and medium I/O issued: not over, and authority holds at this moment (I4). */
   mayAct(): boolean {
-    return !this.#over && this.#authority.holds(this.#replica.clock.nowMs());
+    if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return false;
+    return this.#authority.holds(this.#replica.clock.nowMs());
   }
 
   /** Something that a mark depends on changed: answers what may be answered, wakes what waited. */
   advance(): void {
-    if (this.#over) return;
+    // A record of another epoch was read: nothing follows from the marks any more (the replica ends this tenure).
+    if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return;
     this.#ackable = higher(
       this.#ackable,
       lower(this.#replica.copy.stored, this.partnership.ackable(this.destager.synced)),
@@ -299,7 +301,8 @@ export class Tenure implements VolumeService {
 
   /** A trim may give its room back only when no later operation counts on it; later ones reserve their chunks anew. */
   #mayPunch(step: Step): boolean {
-    if (step.kind !== 'trim') return false;
+    // A reservation on its way may be for a write into this very place.
+    if (step.kind !== 'trim' || this.#reserving) return false;
     let later = false;
     this.#overlay.visit(step.target, step.offset, step.length, (_from, _to, operation) => {
       if (operation.kind !== OperationKind.trim) later = true;
@@ -379,7 +382,7 @@ export class Tenure implements VolumeService {
 
   /** Ends for good: nothing is answered or issued any more; `idle` once the medium's I/O has returned and it is closed. */
   end(idle: () => void): void {
-    if (this.#over) return idle();
+    if (this.#over) return this.destager.stop(idle);
     this.#over = true;
     this.#authority.end();
     this.#reads.end();
