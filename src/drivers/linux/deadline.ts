@@ -9,48 +9,60 @@ import { faultOfError } from './errno.ts';
 /** What has not answered a probe within this is not reached. */
 export const PROBE_DEADLINE_MS = 2_000;
 
+/** Callers that share one piece of work; one for each volume of a medium, and some. */
+const SHARING_MAX = 256;
+
 /**
- * Runs one piece of work at a time against a deadline. Work that has not come back stays outstanding, and until it
- * does every further call is answered at once, without piling more I/O on what hangs.
+ * Runs one piece of work at a time against a deadline. Who asks while it runs shares its outcome, with a deadline of
+ * his own. Work that has not come back in time stays outstanding, and until it does everybody is answered at once:
+ * nothing more is piled on what hangs.
  */
 export class Deadline {
   readonly #clock: Clock;
   readonly #deadlineMs: number;
   readonly #what: string;
+  readonly #waiting = new Set<(fault: Fault | null) => void>();
   #startedAtMs: number | null = null;
 
+  /** `what` is probed, named as within a sentence. */
   constructor(clock: Clock, deadlineMs: number, what: string) {
     this.#clock = clock;
     this.#deadlineMs = deadlineMs;
     this.#what = what;
   }
 
-  /** `done` is called once, when `work` ends or the deadline passes (fault `timeout`), whichever is first. */
+  /** `done` is called once, never from within: when `work` ends or the deadline passes (fault `timeout`). */
   run(work: () => Promise<void>, done: Done): void {
-    const startedAtMs = this.#clock.nowMs();
-    if (this.#startedAtMs !== null) {
-      const sinceMs = Math.round(startedAtMs - this.#startedAtMs);
-      const fault = new Fault('timeout', `${this.#what} has not answered an earlier probe for ${sinceMs} ms.`);
-      return process.nextTick(done, fault);
+    const nowMs = this.#clock.nowMs();
+    const sinceMs = this.#startedAtMs === null ? 0 : nowMs - this.#startedAtMs;
+    if (sinceMs >= this.#deadlineMs || this.#waiting.size >= SHARING_MAX) {
+      const message = `A probe of ${this.#what} has not come back for ${Math.round(sinceMs)} ms.`;
+      return process.nextTick(done, new Fault('timeout', message));
     }
-    this.#startedAtMs = startedAtMs;
-    let answered = false;
+    this.#wait(done);
+    if (this.#startedAtMs !== null) return;
+    this.#startedAtMs = nowMs;
+    work().then(
+      () => this.#ended(null),
+      (error: unknown) => this.#ended(faultOfError(error, `The probe of ${this.#what}`)),
+    );
+  }
+
+  /** Answers `done` with whatever comes first. */
+  #wait(done: Done): void {
     const answer = (fault: Fault | null): void => {
-      if (answered) return;
-      answered = true;
+      this.#waiting.delete(answer);
       timer.cancel();
       process.nextTick(done, fault);
     };
     const timer = this.#clock.after(this.#deadlineMs, () =>
-      answer(new Fault('timeout', `${this.#what} has not answered a probe within ${this.#deadlineMs} ms.`)),
+      answer(new Fault('timeout', `A probe of ${this.#what} has not come back within ${this.#deadlineMs} ms.`)),
     );
-    const ended = (fault: Fault | null): void => {
-      this.#startedAtMs = null;
-      answer(fault);
-    };
-    work().then(
-      () => ended(null),
-      (error: unknown) => ended(faultOfError(error, `Probing ${this.#what}`)),
-    );
+    this.#waiting.add(answer);
+  }
+
+  #ended(fault: Fault | null): void {
+    this.#startedAtMs = null;
+    for (const answer of this.#waiting) answer(fault);
   }
 }

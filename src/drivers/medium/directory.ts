@@ -47,7 +47,7 @@ export class DirectoryMedium implements Medium {
     checkName(options.server, 'server');
     this.#options = options;
     const deadlineMs = options.probeDeadlineMs ?? PROBE_DEADLINE_MS;
-    this.#probe = new Deadline(options.clock, deadlineMs, `The medium ${options.directory}`);
+    this.#probe = new Deadline(options.clock, deadlineMs, `the medium ${options.directory}`);
   }
 
   open(volume: VolumeName, expected: MediumId, done: Result<MediumVolume>): void {

@@ -64,7 +64,7 @@ export class ImageMedium implements Medium {
     checkName(options.server, 'server');
     this.#options = options;
     const deadlineMs = options.probeDeadlineMs ?? PROBE_DEADLINE_MS;
-    this.#probe = new Deadline(options.clock, deadlineMs, `The image ${options.path}`);
+    this.#probe = new Deadline(options.clock, deadlineMs, `the image ${options.path}`);
   }
 
   open(volume: VolumeName, expected: MediumId, done: Result<MediumVolume>): void {
