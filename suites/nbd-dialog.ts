@@ -147,6 +147,25 @@ export async function dial(host: string, port: number, timeoutMs?: number): Prom
   }
 }
 
+/** Dials, sends the client flags, runs, and drops the connection whatever happened. */
+export async function talk(
+  host: string,
+  port: number,
+  flags: number,
+  run: (dialog: NbdDialog) => Promise<void>,
+): Promise<void> {
+  const dialog = await dial(host, port);
+  try {
+    dialog.sendFlags(flags);
+    await run(dialog);
+  } finally {
+    dialog.socket.destroy();
+  }
+}
+
+/** The types of replies, in order. */
+export const types = (replies: readonly OptionReplyMessage[]): number[] => replies.map((reply) => reply.type);
+
 /** Data of INFO and GO. */
 export function infoData(name: string, wanted: readonly number[]): Buffer {
   const nameBytes = Buffer.from(name);
@@ -169,4 +188,14 @@ export function metaData(name: string, queries: readonly string[]): Buffer {
   const count = Buffer.alloc(4);
   count.writeUInt32BE(queries.length);
   return Buffer.concat([strings[0]!, count, ...strings.slice(1)]);
+}
+
+/** A compact request at offset 0, with a cookie of 77. */
+export function compactRequest(type: number, length: number): Buffer {
+  const request = Buffer.alloc(28);
+  request.writeUInt32BE(Magic.request, 0);
+  request.writeUInt16BE(type, 6);
+  request.writeUInt32BE(77, 12);
+  request.writeUInt32BE(length, 24);
+  return request;
 }

@@ -7,6 +7,7 @@
  */
 import { after, before, describe } from 'node:test';
 import { commandCases } from './nbd-commands.ts';
+import { contextCases } from './nbd-contexts.ts';
 import { optionCases } from './nbd-options.ts';
 
 /** A server under test, with one writable export of at least 80 MiB that nobody else uses. */
@@ -38,6 +39,7 @@ export function nbdSuite(title: string, options: NbdSuiteOptions, start: () => P
       return target;
     };
     optionCases(get, options);
+    contextCases(get, options);
     for (const style of ['simple', 'structured'] as const) commandCases(get, options, style);
     if (options.ours) commandCases(get, options, 'extended');
   });

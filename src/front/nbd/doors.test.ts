@@ -141,6 +141,24 @@ test('on hold: answers on their way arrive, faults and new requests are kept to 
   await assert.rejects(late, NbdConnectionLost);
 });
 
+test('requests that were received before the hold and not taken are not taken any more', async () => {
+  const service = memory();
+  const serving = await serveNbd(service, { maxRequests: 1 });
+  const client = await connect(HOST, serving.port);
+  service.wait();
+  const first = client.write(0, Buffer.alloc(4096, 1));
+  const second = client.write(0, Buffer.alloc(4096, 2));
+  await until(() => service.pending === 1);
+  for (let i = 0; i < 20; i++) await turn();
+  await new Promise<void>((resolve) => serving.doors.hold(EXPORT_NAME, resolve));
+  service.go();
+  await first;
+  for (let i = 0; i < 20; i++) await turn();
+  assert.equal(service.counts.write, 1);
+  await serving.close();
+  await assert.rejects(second, NbdConnectionLost);
+});
+
 test('a handshake on hold is not answered', async () => {
   const serving = await serveNbd(memory());
   const socket = net.connect({ host: HOST, port: serving.port });
