@@ -194,7 +194,7 @@ export class Auditor {
     const record = truth.recordOf(volume);
     const platter = truth.device.platters[volume];
     if (platter === undefined) return;
-    if (record.mirror === 'suspended') {
+    if (onMediumAlone(record)) {
       this.#judge(volume, platter.synced, `the synced medium (${record.mirror}; ${occasion})`);
       return;
     }
@@ -218,7 +218,7 @@ export class Auditor {
   survives(volume: number, without: (disk: Disk) => boolean): boolean {
     const truth = this.#see();
     const record = truth.recordOf(volume);
-    if (record.mirror === 'suspended') return true;
+    if (onMediumAlone(record)) return true;
     return namedStores(record).some((id) => {
       const disk = truth.diskOf(volume, id);
       return disk !== null && !disk.lost && !without(disk);
@@ -233,7 +233,7 @@ export class Auditor {
       const disk = truth.diskOf(volume, id);
       return disk !== null && !disk.lost;
     });
-    if (before.mirror === 'suspended' || left.length > 0) {
+    if (onMediumAlone(before) || left.length > 0) {
       this.#ctx.fail('I10 a loss only when it cannot be avoided', `${audit.name}: a loss was accepted while ${before.mirror} and ${left.length} named copies were there`);
     }
     audit.reset = true;
@@ -270,6 +270,7 @@ export class Auditor {
     const named = namedStores(record);
     if (record.mirror === 'replaying') {
       if (record.owner?.incarnation === life.incarnation) return named.some(holds) ? null : 'no source store holds it';
+      if (record.source === null) return null;
       if (record.source?.from === 'sole') return named.some(holds) ? null : 'the owner\'s store does not hold it';
       return named.every(holds) ? null : 'not confirmed by both stores';
     }
@@ -321,6 +322,11 @@ export function namedStores(record: VolumeRecord): string[] {
     case 'replaying':
       return record.source === null ? [] : record.source.stores.map((s) => s.store);
   }
+}
+
+/** The record promises that the medium alone holds everything. */
+function onMediumAlone(record: VolumeRecord): boolean {
+  return record.mirror === 'suspended' || (record.mirror === 'replaying' && record.source === null);
 }
 
 /** The medium with a log over it. */

@@ -64,6 +64,9 @@ export interface Tally {
   undecided: number;
 }
 
+/** More events than this at one virtual moment: somebody runs in a circle. */
+const STANDSTILL = 50_000;
+
 export class Context {
   readonly digest = new Digest();
   readonly tally: Tally = {
@@ -82,6 +85,8 @@ export class Context {
   readonly story: StoryLine[] | null;
   readonly #heap = new Heap();
   #now = 0;
+  #lastAt = -1;
+  #atOnce = 0;
   #failure: Failure | null = null;
   /** Called at every hook, by the faults that wait. */
   onHook: ((hook: Hook, server: number) => void) | null = null;
@@ -106,15 +111,18 @@ export class Context {
   /** Runs the next event, if it comes before `untilMs`. False: nothing was run. */
   step(untilMs: number): boolean {
     for (;;) {
-      const next = this.#heap.pop();
-      if (next === null) return false;
-      if (next.at > untilMs) {
-        if (next.run !== null) this.#heap.push(next.at, next.run);
-        return false;
-      }
+      const next = this.#heap.peek();
+      if (next === null || next.at > untilMs) return false;
+      this.#heap.pop();
       if (next.run === null) continue;
       this.#now = next.at;
       this.tally.events++;
+      if (this.#now === this.#lastAt) {
+        if (++this.#atOnce > STANDSTILL) this.fail('time goes on', `${STANDSTILL} events at one moment`);
+      } else {
+        this.#lastAt = this.#now;
+        this.#atOnce = 0;
+      }
       this.digest.number(next.at);
       next.run();
       return true;

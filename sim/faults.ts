@@ -39,6 +39,16 @@ export class Faults {
     world.healed = true;
     world.ctx.onHook = null;
     world.ctx.tell('fault', -1, 'everything is healed');
+    this.#mend();
+    for (const host of world.hosts) {
+      if (host.life === null) world.ctx.after(world.prng.between(0, 300), () => world.boot(host));
+      // A failed store needs a new process: its operator restarts it.
+      else if (host.stores.some((s) => s.failed)) this.#restart(host, 200);
+    }
+  }
+
+  #mend(): void {
+    const world = this.#world;
     world.network.healAll();
     world.street.unreachable.clear();
     for (const platter of world.device.platters) platter.full = false;
@@ -47,9 +57,6 @@ export class Faults {
       host.media.forEach((_, v) => this.#medium(host, v, 'fine', 0));
       host.storeWeather.forEach((_, v) => this.#store(host, v, 'fine'));
       host.life?.thaw();
-      if (host.life === null) world.ctx.after(world.prng.between(0, 300), () => world.boot(host));
-      // A failed store needs a new process: its operator restarts it.
-      else if (host.stores.some((s) => s.failed)) this.#restart(host, 200);
     }
   }
 
@@ -162,20 +169,35 @@ export class Faults {
       return;
     }
     world.kill(host, hostDown);
-    if (rot > 0) this.#rot(host, rot);
-    this.#later(downMs, () => world.boot(host));
+    if (rot > 0 && this.#rot(host, rot)) this.#calm(host);
+    world.ctx.after(downMs, () => {
+      if (!world.healed) world.boot(host);
+    });
   }
 
   /** The end of a journal rots, where another complete copy exists: it looks as if the tail had been torn. */
-  #rot(host: Host, count: number): void {
+  #rot(host: Host, count: number): boolean {
     const world = this.#world;
+    let rotten = false;
     for (const disk of host.disks) {
       if (disk === null || disk.kind !== 'journal' || disk.lost) continue;
       if (!world.survivesWithout([], (d) => d === disk)) continue;
       if (disk.rotTail(count) === 0) continue;
       disk.lost = true;
+      rotten = true;
       world.ctx.tell('store', host.index, `the last operations of journal ${disk.id.slice(0, 6)} rot`);
     }
+    return rotten;
+  }
+
+  /**
+   * Assumption A6 (docs/simulator.md): a synced tail that rots without a trace can be mended only from the other copy,
+   * so that copy must be within reach. Everything else is mended and stays so.
+   */
+  #calm(except: Host): void {
+    this.#over = true;
+    this.#mend();
+    for (const host of this.#world.hosts) if (host !== except && host.life === null) this.#world.boot(host);
   }
 
   /** A store of a server is found destroyed when its process restarts. */

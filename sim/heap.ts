@@ -15,6 +15,11 @@ export class Heap {
     return this.#items.length;
   }
 
+  /** The next event, which stays where it is. */
+  peek(): Agendum | null {
+    return this.#items[0] ?? null;
+  }
+
   push(at: number, run: () => void): Agendum {
     const item: Agendum = { at, order: this.#order++, run };
     const items = this.#items;

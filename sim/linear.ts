@@ -63,7 +63,7 @@ function zonesClash(clusters: readonly Cluster[], sector: number, writes: readon
   const acknowledged = new Set<number>();
   for (const w of writes) if (w.ackMs !== Infinity) acknowledged.add(w.tag);
   // A write that was neither answered nor seen need not have happened.
-  const real = clusters.filter((c) => c.reads > 0 || acknowledged.has(c.tag) || c.writeBegin === c.end);
+  const real = clusters.filter((c) => c.reads > 0 || acknowledged.has(c.tag));
   const forward = real.filter((c) => c.end < c.begin).sort((a, b) => a.end - b.end);
   for (let i = 1; i < forward.length; i++) {
     const a = forward[i - 1] as Cluster;
@@ -86,7 +86,7 @@ function describe(sector: number, a: Cluster, b: Cluster): string {
   return `sector ${sector}: ${zone(a)} and ${zone(b)} cannot be put in an order`;
 }
 
-/** At most so many states are held by the search before it gives up. */
+/** The search gives up after so many states. */
 const STATES = 20_000;
 
 interface Op {
@@ -106,7 +106,10 @@ function search(
   sector: number,
 ): Verdict {
   const ops: Op[] = [];
+  const seenTags = new Set(reads.map((r) => r.tag));
   for (const w of writes) {
+    // Neither answered nor ever read: it need not have happened, and assuming so can only help.
+    if (w.ackMs === Infinity && !seenTags.has(w.tag)) continue;
     const end = w.boundMs[sector - w.first] as number;
     ops.push({ tag: w.tag, isRead: false, begin: w.beginMs, end, must: w.ackMs !== Infinity });
   }
@@ -118,6 +121,7 @@ function search(
   });
   // At one moment begins come before ends: what touches may overlap.
   events.sort((a, b) => a.at - b.at || Number(a.isEnd) - Number(b.isEnd));
+  let visited = 0;
   let states = new Map<string, State>();
   add(states, { value: initial, open: [] });
   for (const event of events) {
@@ -129,13 +133,13 @@ function search(
         else add(next, { value: s.value, open: [...s.open, event.op] });
       }
     } else {
-      for (const s of states.values()) settle(s, event.op, ops, next);
+      for (const s of states.values()) visited += settle(s, event.op, ops, next);
       if (next.size === 0) {
         const what = op.isRead ? `the read of ${op.tag} from ${op.begin.toFixed(2)} to ${op.end.toFixed(2)}` : `write ${op.tag}`;
         return { verdict: 'broken', text: `sector ${sector}: no order of the writes explains ${what}` };
       }
     }
-    if (next.size > STATES) return { verdict: 'undecided', text: `sector ${sector}: more than ${STATES} states` };
+    if (visited > STATES) return { verdict: 'undecided', text: `sector ${sector}: more than ${STATES} states` };
     states = next;
   }
   return FINE;
@@ -151,8 +155,11 @@ function add(states: Map<string, State>, state: State): void {
   states.set(`${state.value}:${state.open.join()}`, state);
 }
 
-/** All states reachable from `state` in which operation `op` has taken effect (or, if it need not, is given up). */
-function settle(state: State, op: number, ops: readonly Op[], into: Map<string, State>): void {
+/**
+ * All states reachable from `state` in which operation `op` has taken effect (or, if it need not, is given up). The
+ * order of what comes after it is left to later. Returns how many states were visited.
+ */
+function settle(state: State, op: number, ops: readonly Op[], into: Map<string, State>): number {
   const seen = new Map<string, State>();
   const work: State[] = [state];
   add(seen, state);
@@ -177,4 +184,5 @@ function settle(state: State, op: number, ops: readonly Op[], into: Map<string, 
       work.push(reached);
     }
   }
+  return seen.size;
 }

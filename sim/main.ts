@@ -21,6 +21,7 @@ if (o.seed !== undefined) {
   const rules = new Map<string, number[]>();
   let events = 0;
   for (let s = a; s <= b; s++) {
+    if (process.env.V) console.log(s);
     const r = run(planOf(s));
     events += r.tally.events;
     if (r.failure) {

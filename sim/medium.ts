@@ -29,8 +29,12 @@ export interface MediumWatch {
   /** A write was issued; one tag per sector. */
   written(life: Life, volume: number, first: number, tags: readonly number[]): void;
   zeroed(life: Life, volume: number): void;
-  synced(volume: number): void;
+  /** Whether the record names this process as the owner. */
+  rightful(life: Life, volume: number): boolean;
 }
+
+/** In `dirty`: a failed sync forgot it, but the cache still shows it; it will never become durable. */
+const GHOST = 255;
 
 interface Flight {
   readonly life: Life;
@@ -184,7 +188,19 @@ export class Device {
     const platter = this.platters[volume] as Platter;
     for (let i = 0; i < platter.sectors; i++) {
       if (platter.dirty[i] !== life.index + 1) continue;
-      if (this.#prng.chance(0.7)) platter.revert(i);
+      if (this.#prng.chance(0.7)) {
+        platter.revert(i);
+        platter.dirty[i] = 0;
+      } else platter.dirty[i] = GHOST;
+    }
+  }
+
+  /** Whoever opens afresh trusts no cache: ghosts are gone. */
+  exorcise(volume: number): void {
+    const platter = this.platters[volume] as Platter;
+    for (let i = 0; i < platter.sectors; i++) {
+      if (platter.dirty[i] !== GHOST) continue;
+      platter.revert(i);
       platter.dirty[i] = 0;
     }
   }
@@ -194,7 +210,7 @@ export class Device {
     for (const platter of this.platters) {
       for (let i = 0; i < platter.sectors; i++) {
         if (platter.dirty[i] === 0) continue;
-        if (this.#prng.chance(0.5)) platter.revert(i);
+        if (platter.dirty[i] === GHOST || this.#prng.chance(0.5)) platter.revert(i);
         else platter.makeDurable(i, platter.now[i] as number, platter.stamp[i] as number);
         platter.dirty[i] = 0;
       }
@@ -229,8 +245,11 @@ export class SimMedium implements Medium {
       if (fault !== null) return done(fault, null);
       if (this.device.names[this.volume] !== volume) return done(new Fault('missing', `no volume ${volume}`), null);
       if (this.device.ids[this.volume] !== expected) return done(new Fault('refused', 'another medium'), null);
-      // Assumption A3 (docs/simulator.md): what others issued has landed or is gone when a claimant may open.
-      this.device.settle((f) => f.volume === this.volume && f.life !== this.life);
+      // Assumption A3 (docs/simulator.md): what others issued has landed or is gone when the rightful claimant opens.
+      if (this.device.watch.rightful(this.life, this.volume)) {
+        this.device.settle((f) => f.volume === this.volume && f.life !== this.life);
+      }
+      this.device.exorcise(this.volume);
       this.#ctx.digest.text('open');
       done(null, new SimMediumVolume(this.#ctx, this));
     });
@@ -244,7 +263,7 @@ export class SimMedium implements Medium {
   }
 
   /** Runs `act` in the process when the call returns; `land` is called in between, when its effect takes place. */
-  perform(what: 'open' | 'probe' | 'read' | 'write' | 'sync', act: (fault: Fault | null) => void, land?: (ok: boolean) => void): void {
+  perform(what: 'open' | 'probe' | 'read' | 'write' | 'sync', act: (fault: Fault | null) => void, land?: () => void): void {
     const { prng, latencyMs } = this.device;
     const weather = this.weather;
     const slow = weather.mode === 'slow' ? prng.between(10, 600) : 0;
@@ -260,7 +279,7 @@ export class SimMedium implements Medium {
       }
       // A failed write may have taken effect all the same.
       const effect = !fails || (what === 'write' && prng.chance(0.3));
-      if (effect && land !== undefined) this.#ctx.after(effectAt, () => land(!fails));
+      if (effect && land !== undefined) this.#ctx.after(effectAt, () => land());
       this.#ctx.after(total, () => {
         if (fails && what === 'sync') this.device.forget(this.life, this.volume);
         this.life.call(() => act(fails ? new Fault('io', `the medium failed the ${what}`) : null));
@@ -330,6 +349,9 @@ class SimMediumVolume implements MediumVolume {
     const { device, life, volume } = this.#port;
     const flight: Flight = { life, volume, first, tags, punch, landed: false };
     for (const tag of tags) this.#ctx.digest.number(tag);
+    if (this.#ctx.story !== null) {
+      this.#ctx.tell('medium', life.index, `v${volume}: writes ${tags.join(' ')} to sectors ${first}+${tags.length}`, 'medium');
+    }
     if (this.#platter.full && !punch) {
       for (let i = 0; i < tags.length; i++) {
         if (this.#platter.hole[first + i] === 1) {
@@ -364,6 +386,7 @@ class SimMediumVolume implements MediumVolume {
       'sync',
       (fault) => {
         this.#ctx.digest.text(fault === null ? 'sync' : 'sync failed');
+        if (this.#ctx.story !== null) this.#ctx.tell('medium', this.#port.life.index, `v${this.#port.volume}: sync ${fault === null ? 'done' : 'failed'}`, 'medium');
         this.#ctx.hook('medium-sync', this.#port.life.index);
         this.#leave(() => done(fault));
       },
@@ -371,10 +394,9 @@ class SimMediumVolume implements MediumVolume {
         for (let i = 0; i < platter.sectors; i++) {
           // What landed after the sync was issued stays dirty; what was there before it is durable, unless the
           // kernel has forgotten it meanwhile.
-          if (dirty[i] === 0 || (platter.stamp[i] as number) < (stamps[i] as number)) continue;
+          if (dirty[i] === 0 || dirty[i] === GHOST || platter.dirty[i] === GHOST || (platter.stamp[i] as number) < (stamps[i] as number)) continue;
           platter.makeDurable(i, captured[i] as number, stamps[i] as number);
         }
-        this.#port.device.watch.synced(this.#port.volume);
       },
     );
   }

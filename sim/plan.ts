@@ -153,7 +153,8 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     faults: options.calm ? [] : faultsOf(prng, servers, volumes, stormMs, losses, timings),
     operations,
     stormMs,
-    fence: prng.chance(0.3) ? 'kill' : 'none',
+    // A fence that shoots takes memory with it: only where nothing or everything may be lost.
+    fence: prng.chance(0.5) && (losses || volumes.every((v) => v.kind === 'journal')) ? 'kill' : 'none',
     witness: prng.pick([0, 0.5, 1]),
     linkMs: prng.pick([0.2, 0.5, 2]),
     mediumMs: prng.pick([0.5, 2, 8]),

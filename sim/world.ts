@@ -2,6 +2,7 @@
  * One world: the hosts with their production cores on simulated ports, what they share, and the rules of life and
  * death. `faults.ts` troubles it, `run.ts` drives it to its end and judges it.
  */
+import { incarnationOf } from '../src/base/names.ts';
 import type { Incarnation, MediumId, ServerId, StoreId, VolumeName } from '../src/base/names.ts';
 import type { ServerControl, ServerPorts } from '../src/core/server.ts';
 import type { ServerSettings, VolumeSettings } from '../src/core/settings.ts';
@@ -19,6 +20,9 @@ import type { WorldPlan } from './plan.ts';
 import { Prng } from './prng.ts';
 import { SimFence, SimWitness } from './proofs.ts';
 import { SimStore, type StoreWeather } from './store.ts';
+
+/** A supervisor's pause before it starts a server again that ended itself. */
+const QUIT_DOWN_MS = 100;
 
 /** Makes a server: the production core, or a mutation of it. */
 export type ServerFactory = (settings: ServerSettings, ports: ServerPorts) => ServerControl;
@@ -62,6 +66,8 @@ export class World {
   readonly #factory: ServerFactory;
   readonly #filter: PortsFilter;
   readonly #lives = new Map<Incarnation, Life>();
+  /** How often each server was started: incarnations are ordered by it. */
+  readonly #starts = new Map<number, number>();
   readonly #disks: Map<string, Disk>[];
   readonly #lifePrng: Prng;
 
@@ -85,7 +91,7 @@ export class World {
     this.device = new Device(ctx, prng.fork('medium'), volumes, abilities, plan.mediumMs, {
       written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
       zeroed: (life, volume) => this.auditor.zeroed(life, volume),
-      synced: () => undefined,
+      rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
     });
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
     this.register = new Register(ctx, prng.fork('coordinator'), plan.coordinatorMs, created, (volume, before, after, by) => {
@@ -148,7 +154,9 @@ export class World {
     if (host.life !== null) return;
     const { ctx, plan } = this;
     const prng = this.#lifePrng.fork(host.id);
-    const incarnation = prng.hex() as Incarnation;
+    const start = (this.#starts.get(host.index) ?? 0) + 1;
+    this.#starts.set(host.index, start);
+    const incarnation = incarnationOf(start, prng.hex());
     const life = new Life(ctx, host.id, host.index, incarnation);
     this.#lives.set(incarnation, life);
     host.hostUp = true;
@@ -188,6 +196,7 @@ export class World {
       witness: new SimWitness(ctx, life, prng.fork('witness'), this.#undertaker, plan.witness),
       fence: new SimFence(ctx, life, prng.fork('fence'), this.#undertaker, plan.fence !== 'none'),
       doors: new SimDoors(this.street, life, (name) => this.names.indexOf(name)),
+      quit: (why) => this.#quit(host, life, why),
       observer: {
         note: (event, volume, fields) => {
           ctx.digest.text(event);
@@ -201,6 +210,16 @@ export class World {
       const server = this.#factory(settings, this.#filter(ports, life));
       host.server = server;
       server.start();
+    });
+  }
+
+  /** The server ends its own process, having let go of its volumes; its supervisor starts another. */
+  #quit(host: Host, life: Life, why: string): void {
+    this.ctx.after(0, () => {
+      if (host.life !== life) return;
+      this.ctx.tell('life', host.index, `${host.id} quits: ${why}`);
+      this.kill(host, false);
+      this.ctx.after(QUIT_DOWN_MS, () => this.boot(host));
     });
   }
 
