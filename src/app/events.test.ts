@@ -46,6 +46,7 @@ test('docs/operating.md shows the table as it is', () => {
   const after = rest?.split('<!-- /events -->')[1];
   assert.ok(before !== undefined && after !== undefined, 'the page has the marks of the table');
   const wanted = `${before}<!-- events -->\n\n${eventTable()}\n\n<!-- /events -->${after}`;
-  if (process.env['HOLDFAST_REWRITE'] === '1') writeFileSync(file, wanted);
-  assert.equal(readFileSync(file, 'utf8'), wanted, 'run `HOLDFAST_REWRITE=1 npm test` to write it anew');
+  if (page === wanted) return;
+  if (process.env['HOLDFAST_REWRITE'] === '1') return writeFileSync(file, wanted);
+  assert.equal(page, wanted, 'run `HOLDFAST_REWRITE=1 npm test` to write it anew');
 });

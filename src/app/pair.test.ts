@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { VolumeStatus } from '../core/status.ts';
+import { askAll, openCluster } from './cli/common.ts';
 import { makePlace } from './demo/place.ts';
 import type { Place } from './demo/place.ts';
 import { NbdSession } from './demo/nbd-client.ts';
@@ -90,12 +91,12 @@ class Pair {
 
   /** What the servers that answer say of a volume, by server. */
   async statuses(volume: string): Promise<Map<string, VolumeStatus>> {
-    const { out } = await this.command('status', '--json');
-    const { servers } = JSON.parse(out) as { servers: { server: string; status?: { volumes: VolumeStatus[] } }[] };
+    const cluster = openCluster(this.place.config);
+    const views = await askAll(cluster);
     return new Map(
-      servers.flatMap(({ server, status }) => {
-        const found = status?.volumes.find((one) => one.volume === volume);
-        return found === undefined ? [] : [[server, found] as const];
+      views.flatMap(({ server, answer }) => {
+        const found = answer?.status.volumes.find((one) => one.volume === volume);
+        return found === undefined ? [] : [[server.name, found] as const];
       }),
     );
   }
@@ -107,6 +108,7 @@ class Pair {
         const logs = [...this.servers].map(([name, server]) => `--- ${name}\n${server.out.slice(-6_000)}${server.err}`);
         assert.fail(`waited in vain: ${what}\n${logs.join('\n')}`);
       }
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 
@@ -153,6 +155,11 @@ test('a pair from its creation to its orderly stop', { timeout: 120_000 }, async
     assert.equal(status.code, 0);
     assert.match(status.out, /mirror +in-sync/);
     assert.match(status.out, /takeover +possible by b/);
+    const json = JSON.parse((await pair.command('status', '--json')).out) as { servers: { server: string }[] };
+    assert.deepEqual(
+      json.servers.map((view) => view.server),
+      ['a', 'b'],
+    );
     const list = await pair.command('volume', 'list');
     assert.match(list.out, /one +256 MiB +shared +127\.0\.0\.1:\d+ +a +in-sync/);
     const info = await pair.command('volume', 'info', 'two');

@@ -11,13 +11,15 @@ const root = findRoot();
 test('docs/configuration.md is what the schema says', () => {
   const file = `${root}/docs/configuration.md`;
   const wanted = configurationReference();
-  if (process.env['HOLDFAST_REWRITE'] === '1') writeFileSync(file, wanted);
-  assert.equal(readFileSync(file, 'utf8'), wanted, 'run `HOLDFAST_REWRITE=1 npm test` to write it anew');
+  const page = readFileSync(file, 'utf8');
+  if (page === wanted) return;
+  if (process.env['HOLDFAST_REWRITE'] === '1') return writeFileSync(file, wanted);
+  assert.equal(page, wanted, 'run `HOLDFAST_REWRITE=1 npm test` to write it anew');
 });
 
 test('every key is described', () => {
   const page = configurationReference();
-  assert.doesNotMatch(page, /\| {2}\|/, 'no cell is empty');
+  assert.doesNotMatch(page, /\| +\|/, 'no cell is empty');
 });
 
 test('the example configuration has no mistake', () => {
