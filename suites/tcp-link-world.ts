@@ -8,7 +8,13 @@ import type { TcpLinkLimits } from '../src/drivers/link/context.ts';
 import type { Address, SocketMaker } from '../src/drivers/link/sockets.ts';
 import { TcpLink } from '../src/drivers/link/tcp-link.ts';
 import { BootClock } from '../src/drivers/linux/boot-clock.ts';
-import type { DialerIdentity, HandshakeSelf, HandshakeStep, SessionTerms } from '../src/wire/link-conversation.ts';
+import type {
+  DialerIdentity,
+  HandshakeSelf,
+  HandshakeStep,
+  Refusal,
+  SessionTerms,
+} from '../src/wire/link-conversation.ts';
 import { type Frame, FrameReader, FrameWriter } from '../src/wire/link-frame.ts';
 import { AcceptorHandshake, DialerHandshake } from '../src/wire/link-handshake.ts';
 import { A, B, type LinkNode, type LinkWorld } from './link.ts';
@@ -221,6 +227,10 @@ export class HandServer {
   readonly sockets = new Set<Socket>();
   /** Whether a dialer that has proven itself is answered. */
   answers = true;
+  /** What every dialer that has proven itself is refused with; null to answer. */
+  refusal: Refusal | null = null;
+  /** Answers those that were not answered, in order. */
+  readonly held: (() => void)[] = [];
   self: HandshakeSelf;
   readonly #server: Server;
 
@@ -249,7 +259,14 @@ export class HandServer {
         if (step.kind === 'send') socket.write(step.bytes);
         else if (step.kind === 'identified') {
           this.dialers.push(step.dialer);
-          if (!this.answers) return;
+          if (this.refusal !== null) {
+            socket.end(handshake.refuse(this.refusal, 'the test says so'));
+            return;
+          }
+          if (!this.answers) {
+            this.held.push(() => socket.write(handshake.accept()));
+            return;
+          }
           socket.write(handshake.accept());
         } else {
           if (step.kind === 'established') this.sessions.push(step.terms);

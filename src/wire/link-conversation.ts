@@ -22,8 +22,6 @@ export const PROOF_BYTES = 32;
 const HEAD_BYTES = 8;
 /** Largest body of a handshake message; newer versions may append to it. */
 const MAX_BODY_BYTES = 2048;
-/** The most that either side ever buffers of a handshake. */
-export const MAX_HANDSHAKE_BYTES = HEAD_BYTES + MAX_BODY_BYTES;
 /** "HFhs" read as a little-endian number. */
 const MAGIC = 0x7368_4648;
 

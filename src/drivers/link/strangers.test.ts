@@ -155,6 +155,15 @@ function damagedMirror(writer: FrameWriter): Buffer {
   return bytes;
 }
 
+/** A mirror message with one operation of 1 MiB. */
+function largeMirror(): MirrorMessage {
+  const data = Buffer.alloc(1 << 20, 1);
+  const operation = { epoch: 1 as Epoch, sequence: 1 as Sequence, kind: OperationKind.write, target: '', offset: 0 };
+  const operations = [{ ...operation, length: data.length, data, dataCrc: crc32c(data) }];
+  const life = { volume: 'v' as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
+  return { type: 'mirror', ...life, operations, acknowledged: 0 as Sequence, released: 0 as Sequence };
+}
+
 const rubbish: readonly (readonly [string, RegExp, (writer: FrameWriter) => Buffer])[] = [
   ['no frame at all', /magic number/, () => Buffer.alloc(64, 0x55)],
   ['a damaged header', /header does not match/, (writer) => changed(writer, () => {}).fill(9, 20, 24)],
@@ -226,6 +235,29 @@ linkTest('what is sent in one turn arrives in one piece', async (world, b) => {
 });
 
 linkTest(
+  'a link that is closing while a peer neither reads nor stops talking still closes, in its time',
+  async (world, b) => {
+    const self = world.identity(A);
+    const peer = new HandPeer(world, B);
+    peer.shake(self, B);
+    const { writer } = await peer.session();
+    peer.socket.pause();
+    await until('up', () => b.upTo(0) === self.incarnation);
+    const message = largeMirror();
+    for (let count = 0; count < 16; count += 1) assert(b.send(0, message));
+    const told = b.told.length;
+    let closed = false;
+    b.link.close(() => (closed = true));
+    await until('closed', () => {
+      writer.write(say(1));
+      peer.socket.write(Buffer.concat(writer.take()));
+      return closed;
+    });
+    assert.equal(b.told.length, told);
+  },
+);
+
+linkTest(
   'a peer that does not read is dropped when its backlog is full, and memory does not grow',
   async (world, b) => {
     const self = world.identity(A);
@@ -234,17 +266,7 @@ linkTest(
     await peer.session();
     peer.socket.pause();
     await until('up', () => b.upTo(0) === self.incarnation);
-    const data = Buffer.alloc(1 << 20, 1);
-    const operation = { epoch: 1 as Epoch, sequence: 1 as Sequence, kind: OperationKind.write, target: '', offset: 0 };
-    const operations = [{ ...operation, length: data.length, data, dataCrc: crc32c(data) }];
-    const life = { volume: 'v' as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
-    const message: MirrorMessage = {
-      type: 'mirror',
-      ...life,
-      operations,
-      acknowledged: 0 as Sequence,
-      released: 0 as Sequence,
-    };
+    const message = largeMirror();
     let sent = 0;
     while (b.send(0, message)) {
       sent += 1;

@@ -112,7 +112,7 @@ test('an acceptor of an earlier incarnation is not taken', async () => {
 });
 
 test('of two connections that b has begun, the one that it begun last counts', async () => {
-  await inWorld({}, async (world) => {
+  await inWorld({ limits: { handshakeMs: 60_000 } }, async (world) => {
     const a = new Listening(world.make(A), B);
     await until('it listens', () => world.lines(A, 'link.listening').length === 2);
     const self = world.identity(B);
@@ -141,5 +141,40 @@ test('a dialer that is taken in and never gets ready is given up', async () => {
     const before = a.count('down', 0);
     await until('a dials again', () => a.count('down', 0) > before);
     assert.equal(a.count('up'), 0);
+  });
+});
+
+test('the one that does not decide takes what is decided first, and closes the other', async () => {
+  await inWorld({ limits: { handshakeMs: 60_000 } }, async (world) => {
+    const self = world.identity(A);
+    const server = await HandServer.make(world, self);
+    server.answers = false;
+    const b = new Listening(world.make(B), A);
+    await until('b waits for an answer', () => server.held.length === 1);
+    const peer = new HandPeer(world, B);
+    peer.readies = false;
+    peer.shake(self, B);
+    await until('b has accepted', () => peer.outcome !== null);
+    assert.equal(server.sockets.size, 1, 'and has not given up its own attempt for it');
+    server.held[0]!();
+    await until('up', () => b.upTo(0) === self.incarnation && server.sessions.length === 1);
+    await until('the other is closed', () => peer.closed);
+    assert.equal(b.count('up', 0), 1);
+  });
+});
+
+test('an attempt that was one too many is no failure of the path; any other refusal is', async () => {
+  await inWorld({ limits: { handshakeMs: 60_000 } }, async (world) => {
+    const self = world.identity(A);
+    const server = await HandServer.make(world, self);
+    server.refusal = 'duplicate';
+    const b = new Listening(world.make(B), A);
+    await until('b was refused, and tried again', () => server.dialers.length >= 2);
+    assert.equal(b.count('down', 0), 0);
+    server.refusal = 'target';
+    await until('b was refused with a reason', () => b.count('down', 0) > 0);
+    const down = b.told.find((one) => one.path === 0);
+    assert(down?.kind === 'down' && down.reason === 'protocol');
+    assert.match(down.detail, /the peer refuses: the test says so/);
   });
 });
