@@ -10,12 +10,8 @@ import type { ServerId, VolumeName } from '../src/base/names.ts';
 import type { Clock } from '../src/ports/clock.ts';
 import { openFile } from '../src/drivers/store/journal/create.ts';
 import type { JournalFile } from '../src/drivers/store/journal/file.ts';
-import {
-  type JournalOptions,
-  type JournalSeams,
-  openJournal,
-  type OpenedJournal,
-} from '../src/drivers/store/journal/open.ts';
+import { openJournal } from '../src/drivers/store/journal/open.ts';
+import type { JournalOptions, JournalSeams, OpenedJournal } from '../src/drivers/store/journal/options.ts';
 
 export const realClock: Pick<Clock, 'after' | 'soon'> = {
   soon: (run) => {

@@ -29,7 +29,7 @@ import {
 import type { Store } from '../../../ports/store.ts';
 import { GROUP_ALIGNMENT } from '../../../wire/journal.ts';
 import { readAsideLog } from './aside.ts';
-import type { JournalOptions } from './open.ts';
+import type { JournalOptions } from './options.ts';
 import { JournalHome, opened } from '../../../../suites/journal-home.ts';
 
 /** Runs `run` in a new home. */

@@ -6,10 +6,9 @@
  */
 import { join } from 'node:path';
 import { callbackify, promisify } from 'node:util';
-import { assert, Fault, type Result } from '../../../base/fault.ts';
-import type { ServerId, StoreId, VolumeName } from '../../../base/names.ts';
+import { Fault, type Result } from '../../../base/fault.ts';
+import type { StoreId } from '../../../base/names.ts';
 import { costBytes } from '../../../base/operation.ts';
-import type { Clock, Ids } from '../../../ports/clock.ts';
 import type { RecoveredLog, Store } from '../../../ports/store.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from '../../../wire/journal.ts';
 import { DATA_BYTES_MAX } from '../../../wire/operation.ts';
@@ -23,50 +22,13 @@ import { GroupWriter } from './group-writer.ts';
 import { type Identity, IDENTITY_FILE, readIdentity, writeIdentity } from './identity.ts';
 import { JournalStore } from './journal.ts';
 import { LiveLog } from './live-log.ts';
+import { checkOptions, type JournalOptions, type JournalSeams, type OpenedJournal } from './options.ts';
 import { recoverRing, type Recovery } from './recovery.ts';
 import { ringSizes, type RingSizes, RingSpace } from './space.ts';
 
-/** Less would not hold a few requests. */
-export const CAPACITY_BYTES_MIN = 64 << 10;
-/** More than a process can keep in memory beside everything else. */
-export const CAPACITY_BYTES_MAX = 64 * 2 ** 30;
-
-export interface JournalOptions {
-  /** The directory of this journal alone; created with its parents when missing. On a local disk. */
-  readonly directory: string;
-  readonly server: ServerId;
-  readonly volume: VolumeName;
-  /** Bytes of operations that fit, from CAPACITY_BYTES_MIN to CAPACITY_BYTES_MAX. May change between openings. */
-  readonly capacityBytes: number;
-  readonly clock: Pick<Clock, 'after' | 'soon'>;
-  readonly ids: Pick<Ids, 'draw'>;
-  /** What to do with a damaged journal: refuse to open, or keep it aside and go on with a new store of a new id. */
-  readonly onDamage: 'refuse' | 'set-aside';
-  /** The largest payload of one operation; 32 MiB when not given. A smaller one makes a smaller file. */
-  readonly maxDataBytes?: number;
-  /** The time of day, for names and descriptions that people read. */
-  readonly now?: () => Date;
-  /** Other bodies for the file and the lock: the tests', which lose power and end without a word. */
-  readonly seams?: JournalSeams;
-}
-
-/** What the journal asks of the machine while it runs. */
-export interface JournalSeams {
-  /** Opens the ring for the life of the store. */
-  openRing(path: string): Promise<JournalFile>;
-  /** As `tryLockExclusive`. */
-  lock(path: string): Pick<FileLock, 'release'> | null;
-}
+export type { JournalOptions, OpenedJournal } from './options.ts';
 
 const REAL_SEAMS: JournalSeams = { openRing: openFile, lock: tryLockExclusive };
-
-export interface OpenedJournal {
-  readonly store: Store;
-  /** The store was made now: its id is new. */
-  readonly created: boolean;
-  /** A journal that was there and could not be used, where it is now, and why; null when there was none. */
-  readonly damage: { readonly aside: string; readonly fault: Fault } | null;
-}
 
 /**
  * Opens the journal. Faults: `refused` (another process has it open, or it is a copy, or another's, or holds more than
@@ -92,21 +54,6 @@ async function openLocked(options: JournalOptions): Promise<OpenedJournal> {
     lock.release();
     throw error;
   }
-}
-
-function checkOptions(options: JournalOptions): void {
-  const { capacityBytes, maxDataBytes = DATA_BYTES_MAX } = options;
-  if (
-    !Number.isSafeInteger(capacityBytes) ||
-    capacityBytes < CAPACITY_BYTES_MIN ||
-    capacityBytes > CAPACITY_BYTES_MAX
-  ) {
-    throw new Fault(
-      'refused',
-      `A journal's capacity is from ${CAPACITY_BYTES_MIN} to ${CAPACITY_BYTES_MAX} bytes, not ${capacityBytes}.`,
-    );
-  }
-  assert(maxDataBytes >= 1 && maxDataBytes <= DATA_BYTES_MAX, 'an operation carries at most 32 MiB');
 }
 
 /** A ring that was opened, and what was found in it. */
