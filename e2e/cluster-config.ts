@@ -1,0 +1,151 @@
+/**
+ * The configuration of a test's cluster: free ports, one file for each server, and the wires between them if the test
+ * wants to cut some. The files differ only where a wire lies between two servers.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { Wire } from './wire.ts';
+
+export const HOST = '127.0.0.1';
+const PATHS = 2;
+
+export interface VolumeOptions {
+  readonly name: string;
+  readonly servers: readonly string[];
+  readonly store?: 'journal' | 'memory';
+  readonly degraded?: 'write-through' | 'journal' | 'stop';
+  readonly sizeMib?: number;
+}
+
+export interface ClusterOptions {
+  /** Defaults to a and b. */
+  readonly servers?: readonly string[];
+  /** Defaults to one volume `disk` of all servers. */
+  readonly volumes?: readonly VolumeOptions[];
+  /** Lead the link through wires that a test can cut. */
+  readonly wires?: boolean;
+  /** Entries of the configuration's [timings] in place of the defaults. */
+  readonly timings?: Readonly<Record<string, string>>;
+}
+
+/** A volume as clients and the medium know it. */
+export interface Volume {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly uri: string;
+  /** Its raw image on the medium. */
+  readonly image: string;
+}
+
+export interface Plan {
+  readonly volumes: ReadonlyMap<string, Volume>;
+  readonly adminPorts: ReadonlyMap<string, number>;
+  /** Each server's configuration file. They differ only where wires lie between the servers. */
+  readonly configs: ReadonlyMap<string, string>;
+}
+
+/** Writes everything that the servers and the commands read into `directory`. */
+export async function planOf(
+  directory: string,
+  options: ClusterOptions,
+): Promise<{ plan: Plan; wires: readonly Wire[] }> {
+  writeFileSync(path.join(directory, 'cluster.key'), randomBytes(32).toString('hex'), { mode: 0o600 });
+  mkdirSync(path.join(directory, 'medium'));
+  const servers = options.servers ?? ['a', 'b'];
+  const volumes = options.volumes ?? [{ name: 'disk', servers }];
+  const ports = await freePorts(servers.length * (1 + PATHS) + volumes.length);
+  const take = (): number => must(ports.pop(), 'a port');
+  const adminPorts = new Map(servers.map((name) => [name, take()]));
+  const linkPorts = new Map(servers.map((name) => [name, Array.from({ length: PATHS }, take)]));
+  const volumePorts = new Map(volumes.map(({ name }) => [name, take()]));
+  const wires: Wire[] = [];
+  const configs = new Map<string, string>();
+  for (const self of servers) {
+    const seen = new Map<string, readonly number[]>();
+    for (const [name, real] of linkPorts) {
+      if (name === self || options.wires !== true) seen.set(name, real);
+      else {
+        const laid = await Promise.all(real.map((port, index) => Wire.lay(self, name, index, port)));
+        wires.push(...laid);
+        seen.set(
+          name,
+          laid.map((wire) => wire.port),
+        );
+      }
+    }
+    const file = path.join(directory, options.wires === true ? `cluster-${self}.toml` : 'cluster.toml');
+    writeFileSync(
+      file,
+      configText(servers, volumes, { adminPorts, linkPorts: seen, volumePorts }, options.timings ?? {}),
+    );
+    configs.set(self, file);
+  }
+  const plan: Plan = {
+    adminPorts,
+    configs,
+    volumes: new Map(
+      volumes.map(({ name }) => {
+        const port = must(volumePorts.get(name), name);
+        const image = path.join(directory, 'medium', 'volumes', name, 'disk.img');
+        return [name, { name, host: HOST, port, uri: `nbd://${HOST}:${port}/${name}`, image }];
+      }),
+    ),
+  };
+  return { plan, wires };
+}
+
+interface Ports {
+  readonly adminPorts: ReadonlyMap<string, number>;
+  readonly linkPorts: ReadonlyMap<string, readonly number[]>;
+  readonly volumePorts: ReadonlyMap<string, number>;
+}
+
+function configText(
+  servers: readonly string[],
+  volumes: readonly VolumeOptions[],
+  ports: Ports,
+  timings: Readonly<Record<string, string>>,
+): string {
+  const at = (port: number | undefined): string => `"${HOST}:${port}"`;
+  const list = (words: readonly string[]): string => `[${words.map((word) => `"${word}"`).join(', ')}]`;
+  const lines = ['[cluster]', 'id = "e2e"', 'key-file = "cluster.key"'];
+  for (const name of servers) {
+    const link = (ports.linkPorts.get(name) ?? []).map(at).join(', ');
+    lines.push('[[server]]', `name = "${name}"`, 'machine = "here"', `state = "state-${name}"`);
+    lines.push(`admin = ${at(ports.adminPorts.get(name))}`, `link = [${link}]`);
+  }
+  lines.push('[[medium]]', 'name = "shared"', 'driver = "directory"', 'path = "medium"');
+  for (const volume of volumes) {
+    lines.push('[[volume]]', `name = "${volume.name}"`, 'medium = "shared"', `size = "${volume.sizeMib ?? 16}MiB"`);
+    lines.push(`address = ${at(ports.volumePorts.get(volume.name))}`, `servers = ${list(volume.servers)}`);
+    lines.push(`store = "${volume.store ?? 'journal'}"`, `degraded = "${volume.degraded ?? 'write-through'}"`);
+    lines.push('store-capacity = "16MiB"');
+  }
+  if (Object.keys(timings).length > 0) lines.push('[timings]');
+  for (const [key, value] of Object.entries(timings)) lines.push(`${key} = "${value}"`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** Ports on which nothing listens now, below the range from which the system picks its own. */
+async function freePorts(number: number): Promise<number[]> {
+  const found = new Set<number>();
+  for (let attempt = 0; found.size < number; attempt += 1) {
+    if (attempt > 1_000) throw new Error(`no ${number} free ports were found`);
+    const port = randomInt(10_000, 30_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = net.createServer().once('error', () => resolve(false));
+      server.listen(port, HOST, () => server.close(() => resolve(true)));
+    });
+    if (isFree) found.add(port);
+  }
+  return [...found];
+}
+
+/** The value, which the test's own code made sure is there. */
+export function must<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`this cluster has no ${what}`);
+  return value;
+}
