@@ -1,7 +1,6 @@
 /** `holdfast serve`: one server of the cluster, until a signal. */
 import type { Command } from 'commander';
 import { ExitCode } from '../exit.ts';
-import { runServer } from '../life.ts';
 import { configOption, requireConfig, requireServer } from './common.ts';
 
 interface Options {
@@ -22,6 +21,8 @@ export function addServe(program: Command): void {
         process.channel?.unref();
       }
       const config = requireConfig(options.config);
+      // Loaded only here: the other commands start faster without the drivers.
+      const { runServer } = await import('../life.ts');
       const code = await runServer(config, requireServer(config, options.server));
       // Clients' sockets that are still closing must not hold up the end.
       process.exit(code);

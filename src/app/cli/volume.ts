@@ -8,7 +8,6 @@ import type { Config, VolumeConfig } from '../config/load.ts';
 import { formatAddress, formatBytes } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { paintFor, table } from '../style.ts';
-import { createVolume, readRecord } from '../volumes.ts';
 import { configOption, requireConfig, requireVolume } from './common.ts';
 
 interface Options {
@@ -31,6 +30,7 @@ export function addVolume(program: Command): void {
     .action(async (name: string, options: Options) => {
       const config = requireConfig(options.config);
       const found = requireVolume(config, name);
+      const { createVolume } = await import('../volumes.ts');
       const made = await createVolume(config, found, options);
       const where = `${found.medium.name} (${found.medium.path})`;
       process.stdout.write(
@@ -43,6 +43,7 @@ export function addVolume(program: Command): void {
     .addOption(configOption())
     .action(async (options: Options) => {
       const config = requireConfig(options.config);
+      const { readRecord } = await import('../volumes.ts');
       const rows = await Promise.all(config.volumes.map(async (one) => listRow(one, await readRecord(config, one))));
       const paint = paintFor(process.stdout);
       const head = ['volume', 'size', 'medium', 'address', 'owner', 'mirror'].map((word) => paint('dim', word));
@@ -56,6 +57,7 @@ export function addVolume(program: Command): void {
     .action(async (name: string, options: Options) => {
       const config = requireConfig(options.config);
       const found = requireVolume(config, name);
+      const { readRecord } = await import('../volumes.ts');
       const record = await readRecord(config, found);
       if (options.json === true) process.stdout.write(`${JSON.stringify({ config: found, record }, null, 2)}\n`);
       else process.stdout.write(`${infoText(config, found, record)}\n`);
