@@ -48,14 +48,14 @@ export class Departure {
     for (const replica of this.#replicas) this.#tend(replica, asks);
     // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
     const patient = this.#drains && nowMs - this.#startedMs < 2 * this.#timings.handoverMs;
-    if (this.#replicas.some((r) => r.opposes || (patient && (r.handsOver || r.isNeeded)))) return;
+    if (this.#replicas.some((r) => r.opposes || (patient && (r.planned.handsOver || r.isNeeded)))) return;
     this.#over = true;
     for (const done of this.#done.splice(0)) done();
   }
 
   #tend(replica: Replica, asks: boolean): void {
     const tenure = replica.tenure;
-    if (tenure === null || replica.handsOver) return;
+    if (tenure === null || replica.planned.handsOver) return;
     if (!this.#leaving.has(replica) && this.#clock.nowMs() - this.#startedMs < this.#timings.handoverMs) {
       const heir = this.#heir(replica);
       if (heir !== null) {

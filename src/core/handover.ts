@@ -79,10 +79,9 @@ export class Handover {
     doors.hold(volume, () => {
       this.#tenure.end(() => {
         // Deposed meanwhile: there is nothing left to agree to.
-        if (this.#replica.tenure !== this.#tenure) return;
+        if (!this.#replica.yielded(this.#tenure, this.to)) return;
         this.#agreed = true;
         this.#replica.note('handover.agreed', { to: this.to, epoch: this.epoch });
-        this.#replica.yielded(this.#tenure, this.to);
         this.#tell('agreed', null);
       });
     });

@@ -5,28 +5,26 @@
  */
 import { Fault } from '../base/fault.ts';
 import { NO_SEQUENCE } from '../base/names.ts';
-import type { Epoch, Incarnation, ServerId, VolumeName } from '../base/names.ts';
+import type { Incarnation, ServerId, VolumeName } from '../base/names.ts';
 import type { Clock, Ids } from '../ports/clock.ts';
 import type { Coordinator, Holder, VolumeRecord } from '../ports/coordinator.ts';
-import type { HandoverAskMessage, HeartbeatGrant, LinkMessage } from '../ports/link.ts';
+import type { HeartbeatGrant } from '../ports/link.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Doors, Fence, Observer } from '../ports/world.ts';
 import type { Authority } from './authority.ts';
 import { Claim } from './claim.ts';
 import type { ClaimReason, Claimed } from './claim.ts';
 import type { Copy } from './copy.ts';
-import { Handover } from './handover.ts';
 import { LossWatch } from './loss.ts';
 import { Tenure } from './owner/tenure.ts';
 import { Partner } from './partner.ts';
 import type { Peers } from './peers.ts';
-import { claimRefusal, fateOfLog, isCopyOf } from './record.ts';
+import { Planned } from './planned.ts';
+import { claimRefusal, fateOfLog, isCopyOf, sourceOf } from './record.ts';
 import type { Self } from './record.ts';
 import { Register } from './register.ts';
 import type { Timings, VolumeSettings } from './settings.ts';
 import type { Suspicion } from './suspicion.ts';
-import { Takeover } from './takeover.ts';
-import type { TakeoverEvents } from './takeover.ts';
 
 /** Decisions in one turn; what is left then is taken up at the next heartbeat. */
 const JUDGE_ROUNDS = 8;
@@ -67,6 +65,7 @@ export class Replica {
   readonly register: Register;
   readonly partner: Partner;
   readonly loss: LossWatch;
+  readonly planned: Planned;
   readonly #world: ReplicaWorld;
   /** The copy was found at the start of this process and nothing has begun anew since. */
   recovered: boolean;
@@ -75,12 +74,6 @@ export class Replica {
   #claim: Claim | null = null;
   /** A tenure whose last medium I/O has not returned. */
   #ending = 0;
-  #handover: Handover | null = null;
-  #takeover: Takeover | null = null;
-  /** Agreed to hand this epoch over: nothing is claimed back before `untilMs`. */
-  #yielded: { readonly epoch: Epoch; readonly to: ServerId; readonly untilMs: number } | null = null;
-  /** The epoch whose clients still wait, connected, for the next owner to listen. */
-  #waitingDoor: Epoch | null = null;
   #deadSinceMs: number | null = null;
   #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
   readonly #startedMs: number;
@@ -109,6 +102,7 @@ export class Replica {
     this.#startedMs = world.clock.nowMs();
     this.partner = new Partner(this);
     this.loss = new LossWatch(this);
+    this.planned = new Planned(this);
     copy.use(this.partner);
     this.register = new Register(this.volume, world.coordinator, world.clock, world.ids, world.timings, {
       changed: () => this.judge(),
@@ -123,9 +117,6 @@ export class Replica {
   }
   get claim(): Claim | null {
     return this.#claim;
-  }
-  get takeover(): Takeover | null {
-    return this.#takeover;
   }
   get unfit(): string | null {
     return this.#world.unfit();
@@ -162,21 +153,12 @@ export class Replica {
   tick(): void {
     this.#tenure?.tick();
     this.#claim?.tick();
-    this.#tendHandover();
+    this.planned.tick();
     const owner = this.register.known?.owner;
     if (owner && this.#tenure === null && owner.server !== this.self.server && this.peers.disconnected(owner.server))
       this.ended(owner, () => this.judge());
     this.loss.tick();
     this.judge();
-  }
-
-  /** Something was answered or destaged while clients wait: a handover may come forward. */
-  progressed(): void {
-    this.#tendHandover();
-  }
-
-  #tendHandover(): void {
-    if (this.#handover !== null && !this.#handover.agreed && !this.#handover.tick()) this.#handover = null;
   }
 
   /** A read of the record answered: the coordinator's grant, when it still names this process and its epoch. */
@@ -232,10 +214,7 @@ export class Replica {
       else tenure.wake();
       return;
     }
-    this.#followYielded(record);
-    this.#followWaitingDoor(record);
-    if (this.#takeover !== null && record.epoch !== this.#takeover.epoch && this.#claim === null)
-      this.#takeover.failed(`${record.owner?.server ?? 'nobody'} owns the volume now`);
+    this.planned.follow(record);
     if (this.#claim !== null) {
       this.#claim.judge();
       this.#why = this.#claim?.progress ?? null;
@@ -247,7 +226,7 @@ export class Replica {
 
   #considerClaim(record: VolumeRecord): void {
     // A server that stops claims no more, unless its own store is what a dead claimant was to replay.
-    if (this.#yielded !== null || (this.#world.stopping() && !this.isNeeded)) return;
+    if (this.planned.waits || (this.#world.stopping() && !this.isNeeded)) return;
     const reason = this.#reasonToClaim(record);
     if (reason === null) {
       this.#why = null;
@@ -264,7 +243,10 @@ export class Replica {
         wanted: () => {
           const known = this.register.known;
           return (
-            known !== null && this.#reasonToClaim(known) !== null && this.unfit === null && !this.#world.stopping()
+            known !== null &&
+            this.#reasonToClaim(known) !== null &&
+            this.unfit === null &&
+            (!this.#world.stopping() || this.isNeeded)
           );
         },
       },
@@ -308,8 +290,10 @@ export class Replica {
       this.#why = why;
       this.#claimNotBeforeMs = this.clock.nowMs() + this.timings.retryMs * (1 + this.ids.spread());
       this.note('claim.ended', { why });
-      this.#takeover?.failed(why);
-      this.#handover = null;
+      const { takeover } = this.planned;
+      if (reason.agreed !== null && takeover?.mayTryAgain()) return takeover.claimAgain();
+      takeover?.failed(why);
+      this.planned.reset();
       this.copy.use(this.partner);
       this.#acceptLossNow();
     });
@@ -320,7 +304,8 @@ export class Replica {
   /** The owner agreed to a takeover that was asked for here. */
   claimAgreed(owner: Holder, why: string): void {
     const epoch = this.register.known?.epoch;
-    if (this.#claim !== null || this.#tenure !== null) return this.#takeover?.failed('a claim is under way already');
+    if (this.#claim !== null || this.#tenure !== null)
+      return this.planned.takeover?.failed('a claim is under way already');
     this.#begin({ why, agreed: owner, loss: null, wanted: () => this.register.known?.epoch === epoch }, true);
   }
 
@@ -330,9 +315,7 @@ export class Replica {
   #serve(result: Claimed): void {
     const { record } = result;
     this.recovered = false;
-    this.#yielded = null;
-    this.#waitingDoor = null;
-    this.#handover = null;
+    this.planned.served();
     this.#why = null;
     this.doors.close(this.volume, 'served anew');
     const { head, log } = this.copy;
@@ -374,7 +357,7 @@ export class Replica {
     this.note('door.open', { epoch: tenure.epoch });
     for (const peer of this.peers.servers)
       this.peers.send(peer, { type: 'serving', volume: this.volume, epoch: tenure.epoch });
-    this.#takeover?.served();
+    this.planned.takeover?.served();
   }
 
   /** Another epoch began: nothing of the old one is answered or issued any more; its log is kept (trap T4). */
@@ -390,7 +373,7 @@ export class Replica {
     if (tenure === null) return;
     this.#tenure = null;
     this.#authority = null;
-    this.#handover = null;
+    this.planned.reset();
     this.#ending += 1;
     tenure.end(() => this.#idle());
     this.copy.use(this.partner);
@@ -401,121 +384,29 @@ export class Replica {
     this.judge();
   }
 
-  // ---- planned changes ------------------------------------------------------------------------------------------------
+  // ---- the end of ownership ---
 
-  /** Another server asks for the volume. */
-  handoverAsked(from: ServerId, message: HandoverAskMessage): void {
-    if (this.#handover?.ask(from, message)) return;
-    const refusal = this.#handoverRefusal(from, message);
-    if (refusal === null && this.#tenure !== null) {
-      this.#handover = new Handover(this, this.#tenure, from, message);
-      return;
-    }
-    const { volume } = this;
-    const { epoch, nonce } = message;
-    const state = 'refused';
-    this.peers.send(from, { type: 'handover-answer', volume, epoch, nonce, state, undestagedBytes: 0, refusal });
-  }
-
-  #handoverRefusal(from: ServerId, message: HandoverAskMessage): string | null {
-    const record = this.register.known;
-    if (this.#tenure === null || record === null) return `${this.self.server} does not own the volume`;
-    if (message.epoch !== this.#tenure.epoch) return 'the request names another epoch';
-    if (this.#handover !== null) return `a handover to ${this.#handover.to} is under way`;
-    if (!this.register.settled) return 'the record is just being changed';
-    if (record.mirror === 'in-sync' && record.partner !== from) return `${record.partner ?? ''} mirrors the volume`;
-    if (record.mirror === 'sole') return 'only the owner’s journal holds every write';
-    return null;
-  }
-
-  /** This process agreed and has no authority any more. The tenure ended itself; clients wait, connected. */
-  yielded(tenure: Tenure, to: ServerId): void {
-    if (this.#tenure !== tenure) return;
-    const { epoch } = tenure;
+  /** The tenure agreed to a handover and ended itself: this process has no authority any more; clients wait, connected. */
+  yielded(tenure: Tenure, to: ServerId): boolean {
+    if (this.#tenure !== tenure) return false;
     this.#tenure = null;
     this.#authority = null;
-    this.#yielded = { epoch, to, untilMs: this.clock.nowMs() + this.timings.handoverMs };
-    this.#waitingDoor = epoch;
+    this.planned.yielded(tenure.epoch, to);
     this.copy.use(this.partner);
+    return true;
   }
 
-  /** The new owner says that it listens: whoever reconnects finds it. */
-  servingElsewhere(epoch: Epoch): void {
-    if (this.#waitingDoor !== null && epoch > this.#waitingDoor) this.#closeWaitingDoor();
-    this.register.read();
-  }
-
-  /** From the agreement until the asker's claim is seen, or the asker is gone, nothing is claimed back. */
-  #followYielded(record: VolumeRecord): void {
-    const yielded = this.#yielded;
-    if (yielded === null) return;
-    const claimed = record.epoch > yielded.epoch;
-    if (!claimed && this.peers.alive(yielded.to) && this.clock.nowMs() < yielded.untilMs) return;
-    this.#yielded = null;
-    this.#handover = null;
-  }
-
-  /** The new owner says so itself when its door is open; this is for when that message was lost. */
-  #followWaitingDoor(record: VolumeRecord): void {
-    const epoch = this.#waitingDoor;
-    if (epoch === null || record.epoch === epoch || record.mirror === 'replaying') return;
-    this.clock.after(this.timings.retryMs, () => {
-      if (this.#waitingDoor === epoch) this.#closeWaitingDoor();
-    });
-  }
-
-  #closeWaitingDoor(): void {
-    this.#waitingDoor = null;
-    if (this.#tenure === null) this.doors.close(this.volume, 'handed over');
-  }
-
-  /** True while a volume that was handed over is not served elsewhere yet. */
-  get handsOver(): boolean {
-    return this.#yielded !== null || this.#handover !== null || this.#waitingDoor !== null;
-  }
-
-  /** The record replays from the store of this server: what it holds may be the only copy. */
+  /** The record counts on the store of this server and on no owner that lives: what it holds may be the only copy. */
   get isNeeded(): boolean {
     const record = this.register.known;
-    return record?.mirror === 'replaying' && record.source !== null && isCopyOf(record.source, this.identity);
+    const source = record === null ? null : sourceOf(record);
+    if (record === null || source === null || !isCopyOf(source, this.identity)) return false;
+    const { owner, mirror } = record;
+    if (mirror === 'replaying' || owner === null || owner.server === this.self.server) return true;
+    return this.#world.suspicion.deadWhy(owner) !== null;
   }
 
-  /** This server takes the volume over, by asking its owner. */
-  take(events: TakeoverEvents): void {
-    const fail = (why: string): void => events.done(new Fault('refused', why), null);
-    const record = this.register.known;
-    if (this.#tenure !== null) return events.done(null, { volume: this.volume, pauseMs: 0 });
-    if (this.#takeover !== null) return this.#takeover.join(events);
-    if (record === null) return fail('the record has not been read yet');
-    if (this.#claim !== null) return fail('a claim is under way already');
-    if (record.owner === null) return fail('nobody owns the volume yet');
-    const refusal = this.takeoverRefusal();
-    if (refusal !== null) return fail(refusal);
-    this.#takeover = new Takeover(this, record.owner, record.epoch, events);
-    this.#takeover.start();
-  }
-
-  takeoverOver(takeover: Takeover): void {
-    if (this.#takeover === takeover) this.#takeover = null;
-  }
-
-  /** Null when this server could take the volume over now. */
-  takeoverRefusal(): string | null {
-    const record = this.register.known;
-    if (record === null) return 'the record has not been read yet';
-    if (this.#tenure !== null) return null;
-    if (this.unfit !== null) return `this server is unfit: ${this.unfit}`;
-    const refusal = claimRefusal(record, this.identity);
-    if (refusal !== null) return refusal;
-    if (record.mirror === 'replaying') return 'the record is replaying';
-    if (record.owner !== null && !this.peers.alive(record.owner.server))
-      return `${record.owner.server} does not answer over the link; it is taken over when it is found dead`;
-    return null;
-  }
-
-  takeoverAnswer(from: ServerId, message: Extract<LinkMessage, { type: 'handover-answer' }>): void {
-    this.#takeover?.answer(from, message);
-  }
+  // ---- loss, and the orderly stop -------------------------------------------------------------------------------------
 
   /** Accepts what `loss` names, and claims without it; a claim that finds no complete copy is given up for it. */
   acceptLoss(done: (fault: Fault | null) => void): void {

@@ -206,13 +206,13 @@ export class Server implements ServerControl {
         replica.loss.tail(from, message);
         return replica.claim?.gather?.tail(message);
       case 'handover-ask':
-        return replica.handoverAsked(from, message);
+        return replica.planned.handoverAsked(from, message);
       case 'handover-answer':
-        return replica.takeoverAnswer(from, message);
+        return replica.planned.takeoverAnswer(from, message);
       case 'take-please':
         return this.#takePlease(replica, from, message.why);
       case 'serving':
-        return replica.servingElsewhere(message.epoch);
+        return replica.planned.servingElsewhere(message.epoch);
     }
   }
 
@@ -232,10 +232,10 @@ export class Server implements ServerControl {
 
   /** Another server stops or is unfit and asks this one to take the volume. */
   #takePlease(replica: Replica, from: ServerId, why: string): void {
-    if (this.#departure !== null || replica.takeover !== null || replica.tenure !== null) return;
+    if (this.#departure !== null || replica.planned.takeover !== null || replica.tenure !== null) return;
     if (replica.register.known?.owner?.server !== from) return;
     this.#ports.observer.note('takeover.asked', replica.volume, { from, why });
-    replica.take({ progress: () => undefined, done: () => undefined });
+    replica.planned.take({ progress: () => undefined, done: () => undefined });
   }
 
   // ---- control --------------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ export class Server implements ServerControl {
     progress: (text: string) => void,
     done: (fault: Fault | null, report: HandoverReport | null) => void,
   ): void {
-    this.#replica(volume).take({ progress, done });
+    this.#replica(volume).planned.take({ progress, done });
   }
 
   acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void {

@@ -23,7 +23,7 @@ export function statusOf(replica: Replica): VolumeStatus {
     atRiskBytes: tenure !== null && record?.mirror !== 'in-sync' ? copy.log.bytes : 0,
     oldestMs: tenure?.oldestMs() ?? null,
     waitingRequests: tenure?.waitingRequests ?? 0,
-    takeoverRefusal: replica.takeoverRefusal(),
+    takeoverRefusal: replica.planned.takeoverRefusal(),
     loss: replica.loss.lost(),
     losses: record?.losses ?? [],
     store: {

@@ -82,8 +82,25 @@ export class Takeover {
         this.#claiming = true;
         this.#timer?.cancel();
         this.#progress('agreed, claiming');
-        return this.#replica.claimAgreed(this.#owner, `handed over by ${this.#owner.server}`);
+        return this.#claim();
     }
+  }
+
+  #claim(): void {
+    this.#replica.claimAgreed(this.#owner, `handed over by ${this.#owner.server}`);
+  }
+
+  /** The agreement holds for the whole epoch: a claim that lost against another swap of that epoch is made again. */
+  mayTryAgain(): boolean {
+    const { register, clock, timings } = this.#replica;
+    return register.known?.epoch === this.epoch && clock.nowMs() - this.#startedMs < timings.handoverMs;
+  }
+
+  claimAgain(): void {
+    const { clock, timings } = this.#replica;
+    this.#timer = clock.after(timings.retryMs / 4, () => {
+      if (!this.#over) this.#claim();
+    });
   }
 
   /** The volume is served here. */
@@ -109,7 +126,7 @@ export class Takeover {
     if (this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
-    this.#replica.takeoverOver(this);
+    this.#replica.planned.takeoverOver(this);
     for (const events of this.#events) tell(events);
   }
 }

@@ -22,16 +22,17 @@ interface Draft {
   readonly length: number;
 }
 
-/** The operation number `index` + 1; its data say which operation wrote them. */
+/** The operation number `index` + 1; its data say which operation wrote them, and which byte of it. */
 function operationOf({ kind, target, offset, length }: Draft, index: number): Operation {
-  const data = kind === OperationKind.write ? Buffer.alloc(length, index + 1) : NO_BYTES;
+  const data =
+    kind === OperationKind.write ? Buffer.from(Array.from({ length }, (_, i) => (index + 1) * 31 + i)) : NO_BYTES;
   return {
     epoch: 1 as Epoch,
     sequence: (index + 1) as Sequence,
     kind,
     target,
     offset,
-    length: length,
+    length,
     data,
     dataCrc: 0,
   };
@@ -132,11 +133,12 @@ test('breaking off a plan and planning again from the log leads to the same end'
 });
 
 test('a block overwritten many times is one step with its last content', () => {
-  const steps = planOf(operationsOf(Array.from({ length: 100 }, () => write(4, 8))));
+  const operations = operationsOf(Array.from({ length: 100 }, () => write(4, 8)));
+  const steps = planOf(operations);
   assert.equal(steps.length, 1);
   const [step] = steps;
   assert.deepEqual([step?.kind, step?.offset, step?.length], ['write', 4, 8]);
-  assert.deepEqual(step?.kind === 'write' ? Buffer.concat(step.data) : null, Buffer.alloc(8, 100));
+  assert.deepEqual(step?.kind === 'write' ? Buffer.concat(step.data) : null, operations.at(-1)?.data);
 });
 
 test('neighbours become one write, up to a bound in bytes and in pieces', () => {

@@ -242,7 +242,7 @@ export class Tenure implements VolumeService {
     this.#answer();
     this.#reads.wake(this.#ackable);
     this.#poke();
-    if (this.#holding) this.#replica.progressed();
+    if (this.#holding) this.#replica.planned.tick();
   }
 
   #answer(): void {
