@@ -153,6 +153,25 @@ test('a client that takes no replies is asked nothing more', () =>
     await client.disconnect();
   }));
 
+test('a client that takes no replies cannot make small ones pile up', () =>
+  serving({ maxBacklogBytes: 64 * KIB }, async (_service, { port, lines }) => {
+    const client = await connect(HOST, port);
+    client.socket.pause();
+    // each is refused, by a reply that is longer than the request
+    const flood = 400_000;
+    const refused = client.header(Command.flush, 0, 1n, 1n, 1);
+    client.socket.write(Buffer.alloc(flood * refused.length, refused));
+    let last = -1;
+    for (let still = 0; still < 5; await settle()) {
+      still = client.socket.writableLength === last ? still + 1 : 0;
+      last = client.socket.writableLength;
+    }
+    client.destroy();
+    await until(() => lines.some((line) => line.startsWith('nbd.disconnect')));
+    const requests = Number(/"requests":(\d+)/.exec(lines.at(-1) ?? '')?.[1]);
+    assert.ok(requests > 0 && requests < flood * 0.9, `${requests} of ${flood} requests were taken`);
+  }));
+
 test('requests that were received but not taken are dropped with their connection', () =>
   serving({ maxRequests: 4 }, async (service, { port, doors }) => {
     const client = await connect(HOST, port);
@@ -220,7 +239,7 @@ test('connections beyond the bound are told so, and far beyond it are dropped', 
   }));
 
 test('a handshake that takes too long is ended, a transmission may be idle', () =>
-  serving({ handshakeMs: 40 }, async (_service, { port, lines }) => {
+  serving({ handshakeMs: 500 }, async (_service, { port, lines }) => {
     const client = await connect(HOST, port);
     const idle = await dial(HOST, port);
     const half = await dial(HOST, port);
