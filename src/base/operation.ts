@@ -41,5 +41,6 @@ export interface Operation {
 
 /** What an operation costs of a store's capacity, in bytes. */
 export function costBytes(operation: Operation): number {
-  return OPERATION_HEADER_BYTES + operation.target.length + operation.data.length;
+  const targetBytes = operation.target === '' ? 0 : Buffer.byteLength(operation.target);
+  return OPERATION_HEADER_BYTES + targetBytes + operation.data.length;
 }

@@ -39,6 +39,11 @@ export class Departure {
     this.#drains = false;
   }
 
+  /** False once the stop has waited long enough for others, or cannot wait at all. */
+  get patient(): boolean {
+    return this.#drains && this.#clock.nowMs() - this.#startedMs < 2 * this.#timings.handoverMs;
+  }
+
   /** Once per heartbeat. */
   tick(): void {
     if (this.#over) return;
@@ -47,8 +52,7 @@ export class Departure {
     if (asks) this.#askedMs = nowMs;
     for (const replica of this.#replicas) this.#tend(replica, asks);
     // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
-    const patient = this.#drains && nowMs - this.#startedMs < 2 * this.#timings.handoverMs;
-    if (this.#replicas.some((r) => r.opposes || (patient && (r.planned.handsOver || r.isNeeded)))) return;
+    if (this.#replicas.some((r) => r.opposes || (this.patient && (r.planned.handsOver || r.isNeeded)))) return;
     this.#over = true;
     for (const done of this.#done.splice(0)) done();
   }
@@ -86,13 +90,12 @@ export class Departure {
     if (tenure === null) return;
     if (!this.#leaving.has(replica)) {
       this.#leaving.add(replica);
+      tenure.partnership.retire('the owner stops');
       tenure.hold();
     }
     const suspended = replica.register.settled && replica.register.known?.mirror === 'suspended';
     if (suspended && tenure.drained) return replica.leave();
-    // A partner that has just gone is found lost, and `suspended` swapped in, by the partnership. What cannot be
-    // drained stays in the journal, and the record keeps naming it.
-    const patienceMs = this.#drains ? 2 * this.#timings.handoverMs : 0;
-    if (this.#clock.nowMs() - this.#startedMs >= patienceMs) replica.leave();
+    // What cannot be drained stays in the journal, and the record keeps naming it.
+    if (!this.patient) replica.leave();
   }
 }

@@ -137,7 +137,8 @@ class World implements Clock, Ids, Pick<Coordinator, 'read' | 'swap'> {
       wanted,
       settled: (won) => {
         settled.push(won);
-        if (won) assert.deepEqual({ ...this.known(), nonce: '' }, { ...next, nonce: '' }, 'won: that record is known now');
+        if (won)
+          assert.deepEqual({ ...this.known(), nonce: '' }, { ...next, nonce: '' }, 'won: that record is known now');
       },
     });
     return { settled, next };
@@ -207,7 +208,9 @@ test('a swap that succeeds is settled once, as won', () => {
   const world = worldThatRead();
   const { settled, next } = world.suspend();
   assert.equal(world.register.settled, false);
-  assert.ok(world.register.mayBe((r) => r.mirror === 'in-sync') && world.register.mayBe((r) => r.mirror === 'suspended'));
+  assert.ok(
+    world.register.mayBe((r) => r.mirror === 'in-sync') && world.register.mayBe((r) => r.mirror === 'suspended'),
+  );
   world.pass(10);
   assert.deepEqual(settled, [true]);
   assert.deepEqual([world.register.settled, world.known()], [true, next]);

@@ -43,7 +43,8 @@ export interface ReplicaWorld {
   readonly observer: Observer;
   /** Why this server must not own volumes; null while it is fit. */
   unfit(): string | null;
-  stopping(): boolean;
+  /** `soon`: an orderly stop waits for what others need; `now`: it no longer waits. */
+  stopping(): 'no' | 'soon' | 'now';
   /** The medium failed a call: evidence for the detectors. */
   mediumFailed(volume: VolumeName, fault: Fault): void;
 }
@@ -225,8 +226,7 @@ export class Replica {
   }
 
   #considerClaim(record: VolumeRecord): void {
-    // A server that stops claims no more, unless its own store is what a dead claimant was to replay.
-    if (this.planned.waits || (this.#world.stopping() && !this.isNeeded)) return;
+    if (this.planned.waits || (this.#world.stopping() !== 'no' && !this.#stillClaims)) return;
     const reason = this.#reasonToClaim(record);
     if (reason === null) {
       this.#why = null;
@@ -246,12 +246,17 @@ export class Replica {
             known !== null &&
             this.#reasonToClaim(known) !== null &&
             this.unfit === null &&
-            (!this.#world.stopping() || this.isNeeded)
+            (this.#world.stopping() === 'no' || this.#stillClaims)
           );
         },
       },
       false,
     );
+  }
+
+  /** A server that stops claims only what its own store is needed for, and only while it waits at all. */
+  get #stillClaims(): boolean {
+    return this.#world.stopping() === 'soon' && this.isNeeded;
   }
 
   /** Null when the volume is in good hands or others come first. */

@@ -95,7 +95,7 @@ export class Server implements ServerControl {
       doors,
       observer,
       unfit: () => this.#unfit,
-      stopping: () => this.#departure !== null,
+      stopping: () => (this.#departure === null ? 'no' : this.#departure.patient ? 'soon' : 'now'),
       mediumFailed: (volume, fault) => observer.note('medium.failed', volume, { why: fault.message }),
     };
     for (const volume of settings.volumes) {

@@ -353,6 +353,11 @@ export class Partnership {
     return this.#lastGeneration;
   }
 
+  /** The volume goes on without a partner: what is confirmed is drained and `suspended` swapped in. */
+  retire(why: string): void {
+    this.#gone = why;
+  }
+
   // ---- what the partners say ------------------------------------------------------------------------------------------
 
   /** Lines for the heartbeat to `peer`. */

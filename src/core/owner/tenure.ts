@@ -126,7 +126,8 @@ export class Tenure implements VolumeService {
       return true;
     }
     if (!this.partnership.acceptsWrites) return false;
-    const cost = OPERATION_HEADER_BYTES + request.target.length + request.data.length;
+    const targetBytes = request.target === '' ? 0 : Buffer.byteLength(request.target);
+    const cost = OPERATION_HEADER_BYTES + targetBytes + request.data.length;
     if (this.#replica.copy.log.bytes + cost > this.partnership.capacityBytes) {
       this.destager.poke();
       return false;
