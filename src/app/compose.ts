@@ -144,15 +144,17 @@ export async function composeServer(
     nowMs: () => clock.nowMs(),
     bug: ends.bug,
   });
-  const close = (): Promise<void> => closeAll(admin, link, [...stores.values()]);
+  const close = (): Promise<void> => closeAll(admin, link);
   return { control, facts: factsOf(server, incarnation, created), close };
 }
 
-/** Only the core's doing is left: what it owned has been handed over. */
-async function closeAll(admin: AdminServer, link: TcpLink, stores: readonly Store[]): Promise<void> {
+/**
+ * What was said still leaves, and both addresses are free for the next start. The stores stay open until the process
+ * ends: the core may still be using them, and what they have reported as stored outlives any end of it.
+ */
+async function closeAll(admin: AdminServer, link: TcpLink): Promise<void> {
   await admin.close();
   await new Promise<void>((resolve) => link.close(resolve));
-  await Promise.all(stores.map((store) => done((settle) => store.close(settle))));
 }
 
 function makeStateDirectory(directory: string): void {

@@ -17,6 +17,7 @@ import {
   volumeBytes,
 } from '../drivers/medium/directory.ts';
 import { createImage, describeImage } from '../drivers/medium/image.ts';
+import type { ImageDescription } from '../drivers/medium/image.ts';
 import type { Ids } from '../ports/clock.ts';
 import type { VolumeRecord } from '../ports/coordinator.ts';
 import type { Config, VolumeConfig } from './config/load.ts';
@@ -44,9 +45,8 @@ export async function createVolume(
     throw new Fault('conflict', `the volume "${volume.name}" was created already: it has a record`);
   }
   const mediumId = await (volume.medium.driver === 'directory'
-    ? createOnDirectory(volume, options, ids)
-    : createOnImage(volume, options, ids));
-  await ensureCoordinator(config, volume, options, ids);
+    ? createOnDirectory(config, volume, options, ids)
+    : createOnImage(config, volume, options, ids));
   const coordinator = makeCoordinator(config, 'command', new BootClock());
   await coordinator.create(volume.name as VolumeName, firstRecord(mediumId, ids.draw()));
   return { mediumId };
@@ -73,16 +73,22 @@ async function readRecordIfAny(config: Config, volume: VolumeConfig): Promise<Vo
   }
 }
 
-async function createOnDirectory(volume: VolumeConfig, options: CreateOptions, ids: Ids): Promise<MediumId> {
+async function createOnDirectory(
+  config: Config,
+  volume: VolumeConfig,
+  options: CreateOptions,
+  ids: Ids,
+): Promise<MediumId> {
   const { path, name } = volume.medium;
   let id: MediumId;
   try {
     id = await readMediumId(path);
   } catch (error) {
     if (!(error instanceof Fault) || error.kind !== 'missing') throw error;
-    if (options.createMedium !== true) throw noMedium(name, path, error);
+    if (options.createMedium !== true) throw noMedium(name, path);
     id = await createMedium(path, ids);
   }
+  await ensureCoordinator(config, volume, options, ids);
   try {
     await createImageInDirectory(path, volume.name as VolumeName, volume.sizeBytes);
   } catch (error) {
@@ -104,25 +110,33 @@ async function takeUpImage(directory: string, volume: VolumeConfig, options: Cre
   if (blocks > 0 && options.adopt !== true) throw notAdopted(image);
 }
 
-async function createOnImage(volume: VolumeConfig, options: CreateOptions, ids: Ids): Promise<MediumId> {
+async function createOnImage(
+  config: Config,
+  volume: VolumeConfig,
+  options: CreateOptions,
+  ids: Ids,
+): Promise<MediumId> {
   const { path, name } = volume.medium;
-  try {
-    const found = await describeImage(path);
-    // A creation that was cut short before its record, or a record that was lost: the bytes may be somebody's.
-    if (found.bytes !== volume.sizeBytes) {
-      throw new Fault(
-        'conflict',
-        `the image ${path} was made for ${formatBytes(found.bytes)}, not ${formatBytes(volume.sizeBytes)}`,
-      );
-    }
-    if (options.adopt !== true) throw notAdopted(path);
-    return found.id;
-  } catch (error) {
-    if (!(error instanceof Fault) || error.kind !== 'missing') throw error;
-    if (options.createMedium !== true) throw noMedium(name, path, error);
+  const found = await describeIfAny(path);
+  if (found === null && options.createMedium !== true) throw noMedium(name, path);
+  if (found !== null && found.bytes !== volume.sizeBytes) {
+    const sizes = `${formatBytes(found.bytes)}, not ${formatBytes(volume.sizeBytes)}`;
+    throw new Fault('conflict', `the image ${path} was made for ${sizes}`);
   }
+  // A file that was there before, one of a creation that was cut short, or one whose record was lost.
   if (options.adopt !== true && (await holdsData(path))) throw notAdopted(path);
-  return createImage(path, volume.name as VolumeName, volume.sizeBytes, ids);
+  await ensureCoordinator(config, volume, options, ids);
+  return found?.id ?? createImage(path, volume.name as VolumeName, volume.sizeBytes, ids);
+}
+
+/** What the image is; null when it was never made a medium. */
+async function describeIfAny(path: string): Promise<ImageDescription | null> {
+  try {
+    return await describeImage(path);
+  } catch (error) {
+    if (error instanceof Fault && error.kind === 'missing') return null;
+    throw error;
+  }
 }
 
 /** Whether there is a file or device at `path` that may hold data. */
@@ -152,9 +166,9 @@ async function ensureCoordinator(
   throw new Fault('missing', `there is no coordinator in ${directory}: is it mounted? \`${flag}\` makes it, once`);
 }
 
-function noMedium(name: string, path: string, cause: Fault): Fault {
+function noMedium(name: string, path: string): Fault {
   const sentence = `${path} is not the medium "${name}": is it mounted? \`--create-medium\` makes it one, once in its life`;
-  return new Fault('missing', sentence, cause);
+  return new Fault('missing', sentence);
 }
 
 function notAdopted(path: string): Fault {
