@@ -180,9 +180,11 @@ export function commandCases(target: () => NbdTarget, { ours }: NbdSuiteOptions,
 
     test('DISC is answered by the end of the connection, behind everything outstanding', () =>
       withClient(async (client) => {
-        const reads = Array.from({ length: 50 }, (_, i) => client.read(i * 4096, 4096));
+        const reads = Promise.allSettled(Array.from({ length: 50 }, (_, i) => client.read(i * 4096, 4096)));
         await client.disconnect();
-        assert.equal((await Promise.allSettled(reads)).filter((read) => read.status === 'fulfilled').length, 50);
+        // handled they have to be by every server; that their answers arrive is what we promise
+        const answered = (await reads).filter((read) => read.status === 'fulfilled').length;
+        assert.ok(answered === 50 || !ours, `${answered} of 50 reads were answered`);
       }));
 
     test('what one connection was answered for, every other one sees', only, () =>
