@@ -31,7 +31,7 @@ export interface MediumWorld {
 }
 
 /** More steps than anything here takes; reaching it means that something never happened. */
-const STEPS_MAX = 500_000;
+const STEPS_MAX = 2_000_000;
 
 /** Random numbers that are the same in every run (Mulberry32). */
 export function pseudoRandom(seed: number): (below: number) => number {

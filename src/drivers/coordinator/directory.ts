@@ -70,7 +70,7 @@ export class DirectoryCoordinator implements Coordinator {
     checkName(options.server, 'server');
     this.#options = options;
     const deadlineMs = options.probeDeadlineMs ?? PROBE_DEADLINE_MS;
-    this.#probe = new Deadline(options.clock, deadlineMs, `The coordinator in ${options.directory}`);
+    this.#probe = new Deadline(options.clock, deadlineMs, `the coordinator in ${options.directory}`);
   }
 
   read(volume: VolumeName, done: Result<VolumeRecord>): void {

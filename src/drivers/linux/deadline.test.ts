@@ -22,11 +22,11 @@ class HandClock implements Clock {
   }
   move(ms: number): void {
     this.#nowMs += ms;
-    for (const call of [...this.#pending]) {
-      if (call.dueMs > this.#nowMs) continue;
+    this.#pending.forEach((call) => {
+      if (call.dueMs > this.#nowMs) return;
       this.#pending.delete(call);
       call.run();
-    }
+    });
   }
   get pending(): number {
     return this.#pending.size;

@@ -63,6 +63,6 @@ export class Deadline {
 
   #ended(fault: Fault | null): void {
     this.#startedAtMs = null;
-    for (const answer of this.#waiting) answer(fault);
+    this.#waiting.forEach((answer) => answer(fault));
   }
 }

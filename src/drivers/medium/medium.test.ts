@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mediumSuite, type MediumWorld, pseudoRandom } from '../../../suites/medium.ts';
+import { realStep } from '../../../suites/real-step.ts';
 import type { MediumId, ServerId, VolumeName } from '../../base/names.ts';
 import type { Medium } from '../../ports/medium.ts';
 import { BootClock, RandomIds } from '../linux/boot-clock.ts';
@@ -38,7 +39,7 @@ async function world(parent: string, make: (scratch: string) => Promise<Made>): 
       for (let i = 0; i < length; i++) data[i] = 1 + random(255);
       return data;
     },
-    step: () => new Promise((resolve) => setImmediate(resolve)),
+    step: realStep,
     end: async () => {
       made.end?.();
       rmSync(scratch, { recursive: true, force: true });
