@@ -92,6 +92,13 @@ test('nbdinfo shows the export, its abilities and its holes', { skip: needs(['nb
   }),
 );
 
+test('nbd-client lists the export', { skip: needs(['nbd-client']) }, () =>
+  served(16 * MIB, async (_service, uri) => {
+    const list = await run('nbd-client', '-l', HOST, '-p', new URL(uri).port);
+    assert.match(list, new RegExp(`^${EXPORT_NAME}: Holdfast volume`, 'm'));
+  }),
+);
+
 test('nbdcopy copies in and out, over several connections', { skip: needs(['nbdcopy']) }, () =>
   served(64 * MIB, async (service, uri, folder) => {
     const source = path.join(folder, 'source');
