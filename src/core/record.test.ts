@@ -100,7 +100,7 @@ test('who may claim: the stores that the record names, each a complete copy of t
 
 test('a copy counts only for the epoch and the generation that the source names', () => {
   const source = sourceOf(mirrored());
-  assert.ok(source !== null);
+  assert.ok(source !== null, 'in sync: there is something to replay');
   for (const epoch of [0, 1, 2])
     for (const generation of [1, 2, 3])
       for (const complete of [true, false]) {
@@ -228,8 +228,8 @@ test('whatever happens, versions go on one by one and epoch and generation never
         const next = apply(record, what);
         if (next === null) continue;
         assert.equal(next.version, record.version + 1);
-        assert.ok(next.epoch >= record.epoch && next.generation >= record.generation);
-        assert.ok(next.epoch + next.generation > record.epoch + record.generation || what === 'serve');
+        assert.ok(next.epoch >= record.epoch && next.generation >= record.generation, 'neither falls');
+        assert.ok(next.epoch + next.generation > record.epoch + record.generation || what === 'serve', 'one grows');
         assert.equal(next.source !== null && next.mirror !== 'replaying', false, 'a source only while replaying');
         assert.equal(next.mirror === 'in-sync', next.partnerStore !== null, 'a partner’s store only while in sync');
         assert.ok(next.holders.length > 0 && next.holders.length <= 2, 'one entry per server');

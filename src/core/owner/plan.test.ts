@@ -152,7 +152,7 @@ test('neighbours become one write, up to a bound in bytes and in pieces', () => 
     ],
   );
   const pieces = planOf(operationsOf(Array.from({ length: 600 }, (_, i) => write(i * 2, 2))));
-  assert.ok(pieces.length > 1);
+  assert.ok(pieces.length > 1, 'more than one write');
   for (const step of pieces) assert.ok(step.kind === 'write' && step.data.length <= 1_024, 'an iovec holds it');
 });
 
@@ -187,7 +187,7 @@ test('only a trim punches, and only when it may', () => {
   const [trim] = planOf(operationsOf([{ kind: OperationKind.trim, target: '', offset: 1, length: 2 }]));
   const [zero] = planOf(operationsOf([{ kind: OperationKind.zero, target: '', offset: 1, length: 2 }]));
   const [data] = planOf(operationsOf([write(1, 2)]));
-  assert.ok(trim !== undefined && zero !== undefined && data !== undefined);
+  assert.ok(trim !== undefined && zero !== undefined && data !== undefined, 'one step each');
   issue(medium as MediumVolume, trim, true, done);
   issue(medium as MediumVolume, trim, false, done);
   issue(medium as MediumVolume, zero, true, done);
