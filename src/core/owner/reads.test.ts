@@ -257,6 +257,11 @@ test('a cancelled read is answered no more', () => {
   world.reads.wake(1 as Sequence);
   world.turn();
   assert.equal(read.text, null);
+  const gathered = world.submit(4, 2);
+  world.asked.shift()?.answer(null);
+  gathered.request.cancelled = true;
+  world.turn();
+  assert.equal(gathered.text, null, 'nor when its data had come already');
 });
 
 test('a medium that fails is asked again, then the client is told', () => {
