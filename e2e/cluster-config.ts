@@ -26,6 +26,11 @@ export interface ClusterOptions {
   readonly volumes?: readonly VolumeOptions[];
   /** Lead the link through wires that a test can cut. */
   readonly wires?: boolean;
+  /**
+   * Serve each volume at another port in each server. On one machine an address cannot move away from a process that is
+   * frozen and goes on listening; between machines it does.
+   */
+  readonly ownAddresses?: boolean;
   /** Entries of the configuration's [timings] in place of the defaults. */
   readonly timings?: Readonly<Record<string, string>>;
 }
@@ -35,6 +40,8 @@ export interface Volume {
   readonly name: string;
   readonly host: string;
   readonly port: number;
+  /** The port alone, or each server's where `ownAddresses` was asked for. */
+  readonly ports: readonly number[];
   readonly uri: string;
   /** Its raw image on the medium. */
   readonly image: string;
@@ -56,45 +63,47 @@ export async function planOf(
   mkdirSync(path.join(directory, 'medium'));
   const servers = options.servers ?? ['a', 'b'];
   const volumes = options.volumes ?? [{ name: 'disk', servers }];
-  const ports = await freePorts(servers.length * (1 + PATHS) + volumes.length);
+  const own = options.ownAddresses === true;
+  const addresses = own ? servers.length : 1;
+  const ports = await freePorts(servers.length * (1 + PATHS) + volumes.length * addresses);
   const take = (): number => must(ports.pop(), 'a port');
+  const takeSome = (count: number): readonly number[] => Array.from({ length: count }, take);
   const adminPorts = new Map(servers.map((name) => [name, take()]));
-  const linkPorts = new Map(servers.map((name) => [name, Array.from({ length: PATHS }, take)]));
-  const volumePorts = new Map(volumes.map(({ name }) => [name, take()]));
+  const linkPorts = new Map(servers.map((name) => [name, takeSome(PATHS)]));
+  const volumePorts = new Map(volumes.map(({ name }) => [name, takeSome(addresses)]));
   const wires: Wire[] = [];
   const configs = new Map<string, string>();
-  for (const self of servers) {
-    const seen = new Map<string, readonly number[]>();
-    for (const [name, real] of linkPorts) {
-      if (name === self || options.wires !== true) seen.set(name, real);
-      else {
-        const laid = await Promise.all(real.map((port, index) => Wire.lay(self, name, index, port)));
-        wires.push(...laid);
-        seen.set(
-          name,
-          laid.map((wire) => wire.port),
-        );
-      }
-    }
-    const file = path.join(directory, options.wires === true ? `cluster-${self}.toml` : 'cluster.toml');
-    writeFileSync(
-      file,
-      configText(servers, volumes, { adminPorts, linkPorts: seen, volumePorts }, options.timings ?? {}),
-    );
+  for (const [index, self] of servers.entries()) {
+    const seen = options.wires === true ? await layWires(self, linkPorts, wires) : linkPorts;
+    const mine = new Map([...volumePorts].map(([name, all]) => [name, must(all[own ? index : 0], 'a port')]));
+    const file = path.join(directory, options.wires === true || own ? `cluster-${self}.toml` : 'cluster.toml');
+    const seenPorts = { adminPorts, linkPorts: seen, volumePorts: mine };
+    writeFileSync(file, configText(servers, volumes, seenPorts, options.timings ?? {}));
     configs.set(self, file);
   }
-  const plan: Plan = {
-    adminPorts,
-    configs,
-    volumes: new Map(
-      volumes.map(({ name }) => {
-        const port = must(volumePorts.get(name), name);
-        const image = path.join(directory, 'medium', 'volumes', name, 'disk.img');
-        return [name, { name, host: HOST, port, uri: `nbd://${HOST}:${port}/${name}`, image }];
-      }),
-    ),
-  };
-  return { plan, wires };
+  const known = new Map([...volumePorts].map(([name, all]) => [name, volumeOf(directory, name, all)]));
+  return { plan: { adminPorts, configs, volumes: known }, wires };
+}
+
+/** The link's addresses as `self` has to see them: those of the others are wires. */
+async function layWires(
+  self: string,
+  linkPorts: ReadonlyMap<string, readonly number[]>,
+  wires: Wire[],
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const seen = new Map<string, readonly number[]>();
+  for (const [name, real] of linkPorts) {
+    const laid = name === self ? [] : await Promise.all(real.map((port, path) => Wire.lay(self, name, path, port)));
+    wires.push(...laid);
+    seen.set(name, name === self ? real : laid.map((wire) => wire.port));
+  }
+  return seen;
+}
+
+function volumeOf(directory: string, name: string, ports: readonly number[]): Volume {
+  const port = must(ports[0], 'a port');
+  const image = path.join(directory, 'medium', 'volumes', name, 'disk.img');
+  return { name, host: HOST, port, ports, uri: `nbd://${HOST}:${port}/${name}`, image };
 }
 
 interface Ports {

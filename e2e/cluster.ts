@@ -52,7 +52,7 @@ export function clusterTest(
       await Promise.race([cluster.createVolumes().then(() => body(cluster, t)), deadline]);
       cluster.mustBeFreeOfBugs();
     } catch (error) {
-      t.diagnostic(cluster.tails());
+      for (const line of cluster.tails().split('\n')) t.diagnostic(line);
       throw error;
     } finally {
       clearTimeout(late);

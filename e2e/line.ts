@@ -8,14 +8,15 @@ import type { Write } from './history.ts';
 /** Where a volume is served. */
 export interface Place {
   readonly host: string;
-  readonly port: number;
+  /** Usually one; where an address cannot move from one server to another, each server's, tried in turn. */
+  readonly ports: readonly number[];
   readonly exportName: string;
 }
 
 /** What the client waits after a failed attempt to connect. */
 const RECONNECT_MS = 10;
 /** Longest time for one attempt to connect and to agree. */
-const CONNECT_MS = 2_000;
+const CONNECT_MS = 1_000;
 
 export class Line {
   /** Connections made so far. */
@@ -74,9 +75,10 @@ export class Line {
   }
 
   async #connect(): Promise<NbdClient> {
-    const { host, port, exportName } = this.#place;
-    for (;;) {
+    const { host, ports, exportName } = this.#place;
+    for (let attempt = 0; ; attempt += 1) {
       if (this.#closed) throw new Error('this client was closed');
+      const port = ports[attempt % ports.length] ?? 0;
       try {
         const client = await connect(host, port, exportName, { timeoutMs: CONNECT_MS });
         this.connects += 1;

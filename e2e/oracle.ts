@@ -73,7 +73,7 @@ export class Oracle {
   /** Connects to a volume that holds only zeroes; nothing is sent before `run`. */
   static async open(options: OracleOptions): Promise<Oracle> {
     const all = { connections: 3, depth: 32, pace: 3_000, patienceMs: Infinity, ...options };
-    const first = await connect(all.host, all.port, all.exportName);
+    const first = await connect(all.host, all.ports[0] ?? 0, all.exportName);
     await first.disconnect();
     return new Oracle(all, first.sizeBytes);
   }
@@ -255,8 +255,8 @@ export async function oracleOn(
   volume = 'disk',
   more: Partial<OracleOptions> = {},
 ): Promise<Oracle> {
-  const { host, port, name } = cluster.volume(volume);
-  const oracle = await Oracle.open({ host, port, exportName: name, seed, ...more });
+  const { host, ports, name } = cluster.volume(volume);
+  const oracle = await Oracle.open({ host, ports, exportName: name, seed, ...more });
   cluster.onEnd(() => oracle.close());
   return oracle;
 }
