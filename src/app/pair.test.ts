@@ -32,13 +32,11 @@ class Program {
   out = '';
   err = '';
 
-  constructor(...args: string[]) {
+  constructor(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
     this.child = spawn(
       process.execPath,
       [...process.execArgv.filter((arg) => !arg.startsWith('--test')), MAIN, ...args],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
+      { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } },
     );
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.out += text));
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.err += text));
@@ -53,7 +51,7 @@ class Program {
   }
 }
 
-const run = (...args: string[]): Promise<Ended> => new Program(...args).ended;
+const run = (...args: string[]): Promise<Ended> => new Program(args).ended;
 
 /** A directory with a configuration, and everything started in it ended and removed with the test. */
 class Pair {
@@ -77,8 +75,8 @@ class Pair {
     return run(...args, '--config', this.place.configFile);
   }
 
-  serve(name: string): Program {
-    const server = new Program('serve', '--server', name, '--config', this.place.configFile);
+  serve(name: string, environment: NodeJS.ProcessEnv = {}): Program {
+    const server = new Program(['serve', '--server', name, '--config', this.place.configFile], environment);
     this.servers.set(name, server);
     return server;
   }
@@ -248,6 +246,29 @@ test(
     await pair.until('one is served again', async () => (await pair.owner('one')) !== undefined);
     assert.equal(await pair.owner('two'), undefined, 'the other volume was not given up');
     assert.match((await pair.command('status')).out, /accepted loss/);
+  },
+);
+
+test(
+  'a second signal ends at once, and a bug has its own exit code and its stack in the log',
+  { timeout: 120_000 },
+  async (t) => {
+    const pair = await Pair.make(t);
+    await pair.createVolumes();
+    const [a, b] = [pair.serve('a'), pair.serve('b')];
+    await pair.untilMirrored();
+    // With its partner frozen the stop cannot be over before the second signal comes.
+    b.child.kill('SIGSTOP');
+    a.child.kill('SIGTERM');
+    await pair.until('the stop has begun', async () => a.out.includes('server.stopping'));
+    assert.equal((await a.end('SIGTERM')).code, 130);
+    b.child.kill('SIGCONT');
+
+    const planted = encodeURIComponent("setTimeout(() => { throw new Error('planted') }, 1500)");
+    const broken = await pair.serve('a', { NODE_OPTIONS: `--import data:text/javascript,${planted}` }).ended;
+    assert.equal(broken.code, 70, broken.err);
+    assert.match(broken.out, /"process\.bug"/);
+    assert.match(broken.out, /Error: planted\\n +at /);
   },
 );
 

@@ -26,7 +26,7 @@ function sentenceOf(line: LogLine): string | null {
     case 'claim.begin':
       return `decides to claim: ${word('why')}`;
     case 'claim.swapping':
-      return 'coordinator and medium pass their probes; the claim is swapped into the record';
+      return 'coordinator and medium have passed their probes; the claim is swapped into the record';
     case 'claim.fencing':
       return `the claim is done: epoch ${word('epoch')}`;
     case 'claim.proof':
@@ -106,8 +106,9 @@ export class Timeline {
     let fromMs = this.#killedMs;
     for (const { name, end: event } of PHASES) {
       const end = moments.find((moment) => moment.what === event);
-      if (end === undefined) continue;
-      const untilMs = Math.max(fromMs, end.atMs);
+      // Within the same millisecond: nothing to see.
+      if (end === undefined || end.atMs <= fromMs) continue;
+      const untilMs = end.atMs;
       const before = ' '.repeat(Math.floor(((fromMs - this.#killedMs) / totalMs) * 40));
       const drawn = bar((untilMs - fromMs) / totalMs, 40).trimEnd() || '▏';
       const row = padEnd(`${before}${paint('warn', drawn)}`, 42);
