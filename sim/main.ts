@@ -1,35 +1,145 @@
-/** The simulator's command: runs worlds, replays one, shrinks what fails. Exit code 0: all fine, 1: a failure was found. */
-import { Command } from 'commander';
-import { planOf } from './plan.ts';
-import { run } from './run.ts';
+/**
+ * The simulator's command: replays one world with its timeline, or runs many, with progress, and shrinks what fails.
+ * Exit code 0: all fine; 1: a failure was found; 2: the command was not understood.
+ */
+import { writeFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+import type { DegradedPolicy } from '../src/core/settings.ts';
+import { campaign, describeTotals, replay, replayCommand, type Totals } from './campaign.ts';
+import { applyCut, parseCut, type Cut } from './cut.ts';
+import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './plan.ts';
+import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 
-const program = new Command('sim');
-program.option('--seed <n>').option('--seeds <range>').option('--all');
-program.parse();
-const o = program.opts<{ seed?: string; seeds?: string; all?: boolean }>();
-if (o.seed !== undefined) {
-  const plan = planOf(Number(o.seed));
-  const report = run(plan, { story: true });
-  for (const l of describePlan(plan)) console.log(l);
-  for (const l of timeline(report, false, o.all ? Infinity : 150)) console.log(l);
-  console.log(report.digest, report.failure, report.tally, report.endMs);
-} else if (o.seeds !== undefined) {
-  const [a, b] = o.seeds.split('..').map(Number) as [number, number];
-  const start = performance.now();
-  let bad = 0;
-  const rules = new Map<string, number[]>();
-  let events = 0;
-  for (let s = a; s <= b; s++) {
-    if (process.env.V) console.log(s);
-    const r = run(planOf(s));
-    events += r.tally.events;
-    if (r.failure) {
-      bad++;
-      const key = r.failure.rule + ' ' + r.failure.text.slice(0, 150).replace(/\d+/g, '#');
-      rules.set(key, [...(rules.get(key) ?? []), s]);
-    }
+const LAST_LINES = 120;
+const FINDINGS_SHOWN = 5;
+
+interface Options {
+  readonly seed?: number;
+  readonly seeds?: readonly [number, number];
+  readonly minutes?: number;
+  readonly from?: number;
+  readonly cut: Cut;
+  readonly policies: readonly DegradedPolicy[];
+  readonly svg?: string;
+  readonly all: boolean;
+  readonly shrink: boolean;
+  readonly failures: number;
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('an integer from 0 on is wanted');
+  return value;
+}
+function range(text: string): readonly [number, number] {
+  const match = /^(\d+)\.\.(\d+)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('a range like 1..1000 is wanted');
+  const [low, high] = [integer(match[1] ?? ''), integer(match[2] ?? '')];
+  if (low > high) throw new InvalidArgumentError('the range is empty');
+  return [low, high];
+}
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('a number above 0 is wanted');
+  return value;
+}
+function cut(text: string): Cut {
+  try {
+    return parseCut(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
   }
-  for (const [k, v] of rules) console.log(v.length, k, v.slice(0, 8).join());
-  console.log({ worlds: b - a + 1, bad, events, ms: performance.now() - start });
+}
+function policies(text: string): readonly DegradedPolicy[] {
+  return text.split(',').map((name) => {
+    if (name !== 'write-through' && name !== 'journal' && name !== 'stop') throw new InvalidArgumentError(`"${name}" is no policy`);
+    return name;
+  });
+}
+
+const program = new Command('sim')
+  .description('Runs the production core in simulated worlds, one per seed, and judges them (docs/simulator.md).')
+  .option('--seed <n>', 'replay one world and show its timeline', integer)
+  .option('--seeds <a..b>', 'run the worlds of these seeds', range)
+  .option('--minutes <m>', 'run worlds for so long', positive)
+  .option('--from <n>', 'first seed of --minutes (default: drawn, and printed)', integer)
+  .option('--cut <cut>', 'with --seed: leave parts of the world out, as the shrinker prints them', cut, {})
+  .option('--policies <list>', 'degraded policies that worlds may use', policies, DEFAULT_OPTIONS.degraded)
+  .option('--svg <file>', 'with --seed: draw the world')
+  .option('--all', `with --seed: the whole timeline, not the last ${LAST_LINES} lines`, false)
+  .option('--no-shrink', 'print failing worlds as they are')
+  .option('--failures <n>', 'stop after so many failing worlds', integer, FINDINGS_SHOWN)
+  .showHelpAfterError()
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .parse();
+
+const options = program.opts<Options>();
+const planOptions: PlanOptions = { ...DEFAULT_OPTIONS, degraded: options.policies };
+const policyText = options.policies === DEFAULT_OPTIONS.degraded ? '' : options.policies.join();
+
+if (options.seed !== undefined) process.exitCode = one(options.seed);
+else if (options.seeds !== undefined) process.exitCode = many(count(options.seeds[0], options.seeds[1]), Infinity);
+else if (options.minutes !== undefined) {
+  const from = options.from ?? Math.floor(Date.now() / 1000) * 1000;
+  console.log(`worlds from seed ${from} on, for ${options.minutes} minutes`);
+  process.exitCode = many(count(from, Number.MAX_SAFE_INTEGER), options.minutes * 60_000);
+} else {
+  program.outputHelp();
+  process.exitCode = 2;
+}
+
+function* count(low: number, high: number): Generator<number> {
+  for (let seed = low; seed <= high; seed++) yield seed;
+}
+
+/** One world, with its story. */
+function one(seed: number): number {
+  const report = replay(seed, options.cut, planOptions, { story: true });
+  const colour = process.stdout.isTTY;
+  for (const line of describePlan(applyCut(planOf(seed, planOptions), options.cut))) console.log(line);
+  for (const line of timeline(report, colour, options.all ? Infinity : LAST_LINES)) console.log(line);
+  const { tally } = report;
+  console.log(
+    `digest ${report.digest}; ${report.endMs.toFixed(0)} ms, ${tally.events} events, ${tally.operations} requests, ${tally.faults} faults, ` +
+      `${tally.claims} claims, ${tally.crashes} crashes; normal ${report.recoveredMs.toFixed(0)} ms after healing`,
+  );
+  if (options.svg !== undefined) {
+    writeFileSync(options.svg, svg(report));
+    console.log(`drawn in ${options.svg}`);
+  }
+  console.log(report.failure === null ? 'nothing broken' : `BROKEN ${report.failure.rule}: ${report.failure.text}`);
+  return report.failure === null ? 0 : 1;
+}
+
+/** Many worlds, with progress. */
+function many(seeds: Iterable<number>, forMs: number): number {
+  const began = performance.now();
+  const pace = process.stderr.isTTY ? 500 : 10_000;
+  let shown = began;
+  const totals = campaign(seeds, {
+    plan: planOptions,
+    shrink: options.shrink,
+    after: (sofar) => {
+      const now = performance.now();
+      if (now - shown > pace) {
+        shown = now;
+        progress(sofar, now - began);
+      }
+      return now - began < forMs && sofar.findings.length < options.failures;
+    },
+  });
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  for (const finding of totals.findings) {
+    console.log(`seed ${finding.seed}: ${finding.failure.rule}: ${finding.failure.text}`);
+    console.log(`  ${replayCommand(finding.seed, finding.cut, policyText)}`);
+  }
+  for (const line of describeTotals(totals, performance.now() - began)) console.log(line);
+  return totals.findings.length === 0 ? 0 : 1;
+}
+
+function progress(totals: Totals, elapsedMs: number): void {
+  const rate = Math.round((totals.worlds / elapsedMs) * 60_000);
+  const text = `${totals.worlds} worlds, ${rate} a minute, ${totals.tally.operations} requests, ${totals.tally.faults} faults, ${totals.tally.takeovers} takeovers, ${totals.findings.length} failures`;
+  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 }

@@ -128,7 +128,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
   const servers = prng.chance(0.65) ? 2 : prng.chance(0.7) ? 3 : prng.int(4, 5);
   const volumeCount = prng.chance(0.6) ? 1 : prng.chance(0.8) ? 2 : prng.int(3, 8);
   const losses = prng.chance(0.08);
-  const memory = prng.chance(0.5);
+  const memory = losses || prng.chance(0.5);
   const volumes: VolumePlan[] = [];
   for (let v = 0; v < volumeCount; v++) {
     const order = shuffled(prng, servers);
@@ -154,7 +154,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     operations,
     stormMs,
     // A fence that shoots takes memory with it: only where nothing or everything may be lost.
-    fence: prng.chance(0.5) && (losses || volumes.every((v) => v.kind === 'journal')) ? 'kill' : 'none',
+    fence: prng.chance(0.4) && (losses || volumes.every((v) => v.kind === 'journal')) ? 'kill' : 'none',
     witness: prng.pick([0, 0.5, 1]),
     linkMs: prng.pick([0.2, 0.5, 2]),
     mediumMs: prng.pick([0.5, 2, 8]),
@@ -193,9 +193,11 @@ function timingsOf(prng: Prng): Timings {
     confirmMs: prng.pick([300, 1000]),
     coordinatorMs: prng.pick([500, 1500]),
     sourceMs: prng.pick([500, 1500]),
-    destageMs: prng.pick([20, 100, 400]),
+    destageMs: prng.pick([20, 100, 400, 1500]),
     yieldMs: prng.pick([500, 1500]),
     handoverMs: prng.pick([2000, 5000]),
+    probeMs: prng.pick([300, 1000, 3000]),
+    ioMs: prng.pick([800, 3000]),
     retryMs: prng.pick([50, 200]),
   };
 }
@@ -254,7 +256,10 @@ function faultsOf(
   losses: boolean,
   timings: Timings,
 ): PlannedFault[] {
-  const menu = MENU.filter(([kind]) => prng.chance(kind === 'crash' ? 0.85 : 0.45));
+  const menu = MENU.filter(([kind]) => prng.chance(kind === 'crash' ? 0.85 : 0.45)).map(
+    ([kind, weight]) => [kind, losses && kind === 'power' ? 8 : weight] as const,
+  );
+  if (losses && prng.chance(0.7) && !menu.some(([kind]) => kind === 'power')) menu.push(['power', 6]);
   if (menu.length === 0) return [];
   const total = menu.reduce((sum, [, weight]) => sum + weight, 0);
   const count = prng.int(1, 8);
@@ -294,7 +299,14 @@ function troubleOf(
   const other = (server + 1 + prng.below(Math.max(1, servers - 1))) % servers;
   const volume = prng.below(volumes.length);
   const downMs = prng.pick([prng.between(5, 60), prng.between(100, 800), prng.between(1000, 4000)]);
-  const forMs = prng.pick([prng.between(5, 100), prng.between(200, 1200), prng.between(1000, 4000), timings.leaseMs * prng.between(0.8, 1.3)]);
+  const forMs = prng.pick([
+    prng.between(5, 100),
+    prng.between(200, 1200),
+    prng.between(1000, 4000),
+    timings.leaseMs * prng.between(0.8, 1.3),
+    // Long enough to be declared dead, claimed from, and to come back.
+    Math.max(timings.silentMs, timings.entryStallMs) * prng.between(1, 2) + timings.leaseMs * prng.between(0.5, 2),
+  ]);
   switch (kind) {
     case 'crash':
       return { kind, server, host: prng.chance(0.4), downMs, rot: prng.chance(0.15) ? prng.int(1, 3) : 0 };

@@ -111,6 +111,9 @@ function complaint(world: World): string | null {
     const owner = world.hosts.find((h) => h.id === record.owner?.server);
     const status = owner?.server?.status().volumes.find((s) => s.volume === name);
     if (status === undefined || !status.serving) return `${name} is not served; ${whys(world, name)}`;
+    for (const door of world.street.doors[v] ?? []) {
+      if (door.life.incarnation !== record.owner?.incarnation) return `${name}: ${door.life.server} still listens`;
+    }
     if (status.waitingRequests > 0) return `${name}: ${status.waitingRequests} requests wait`;
     for (const h of world.hosts) {
       for (const s of h.stores) {
@@ -161,8 +164,9 @@ function lastReads(world: World): void {
   let open = 0;
   for (let v = 0; v < world.names.length; v++) {
     const model = world.auditor.modelOf(v);
-    const door = world.street.find(v);
-    if (door === null) {
+    const owner = world.register.records[v]?.owner?.incarnation;
+    const door = [...(world.street.doors[v] ?? [])].find((d) => d.state === 'open' && d.life.incarnation === owner);
+    if (door === undefined) {
       ctx.fail('I12 everything serves again', `${world.names[v] ?? ''}: nobody listens`);
       return;
     }

@@ -77,24 +77,25 @@ export class World {
     this.#filter = filter;
     const ctx = new Context(withStory);
     this.ctx = ctx;
-    const prng = Prng.ofSeed(plan.seed).fork('world');
-    this.prng = prng;
-    this.#lifePrng = prng.fork('lives');
+    // Each concern has a stream of its own, from the seed and its name alone: a shrunk plan changes as little as can be.
+    const stream = (name: string): Prng => Prng.ofSeed(plan.seed).fork(name);
+    this.prng = stream('world');
+    this.#lifePrng = stream('lives');
     this.names = plan.volumes.map((_, i) => `v${i}` as VolumeName);
     const volumes = plan.volumes.map((v, i) => ({
       name: this.names[i] as VolumeName,
-      mediumId: prng.hex() as MediumId,
+      mediumId: stream(`medium ${i}`).hex() as MediumId,
       sectors: v.sectors,
     }));
     this.auditor = new Auditor(ctx, volumes);
     const abilities = { punch: plan.punch, reserve: plan.reserve, extents: plan.extents, generations: false };
-    this.device = new Device(ctx, prng.fork('medium'), volumes, abilities, plan.mediumMs, {
+    this.device = new Device(ctx, stream('medium'), volumes, abilities, plan.mediumMs, {
       written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
       zeroed: (life, volume) => this.auditor.zeroed(life, volume),
       rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
     });
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
-    this.register = new Register(ctx, prng.fork('coordinator'), plan.coordinatorMs, created, (volume, before, after, by) => {
+    this.register = new Register(ctx, stream('coordinator'), plan.coordinatorMs, created, (volume, before, after, by) => {
       this.auditor.swapped(volume, before, after);
       ctx.hook('swap-landed', by.index);
       if (after.epoch > before.epoch) ctx.hook('claim-landed', by.index);
@@ -107,15 +108,15 @@ export class World {
       diskOf: (volume, id) => (this.#disks[volume] as Map<string, Disk>).get(id) ?? null,
       device: this.device,
     });
-    this.hosts = this.#makeHosts(prng.fork('hosts'));
-    this.network = new Network(ctx, prng.fork('link'), this.hosts, plan.paths, plan.linkMs);
-    this.street = new Street(ctx, prng.fork('street'), volumes.length, prng.chance(0.15), plan.linkMs);
+    this.hosts = this.#makeHosts(stream('hosts'));
+    this.network = new Network(ctx, stream('link'), this.hosts, plan.paths, plan.linkMs);
+    this.street = new Street(ctx, stream('street'), volumes.length, stream('addresses').chance(0.15), plan.linkMs);
     this.street.onOpened = (door) => {
       this.auditor.opened(door.life, door.volume, door.epoch);
       const platter = this.device.platters[door.volume];
       if (platter !== undefined) this.auditor.settleLoss(door.volume, platter.now);
     };
-    this.herd = new Herd(ctx, this.street, this.auditor, prng.fork('clients'), plan.clients, plan.operations);
+    this.herd = new Herd(ctx, this.street, this.auditor, stream('clients'), plan.clients, plan.operations);
   }
 
   #makeHosts(prng: Prng): Host[] {
