@@ -80,7 +80,7 @@ export class Claim {
 
   /** `probed`: coordinator and medium were looked at a moment ago. */
   start(probed: boolean): void {
-    if (probed) return this.#swap();
+    if (probed || this.#replica.probedOfLate) return this.#swap();
     const { coordinator, medium, register, clock, timings } = this.#replica;
     let left = 2;
     const look = (what: string) => (fault: Fault | null) => {

@@ -2,6 +2,7 @@
  * The orderly stop: every owned volume is handed over to a server that may claim it, or, where nobody can take it,
  * drained and left `suspended`, so that any server may claim it later without this one.
  */
+import type { ServerId } from '../base/names.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Peers } from './peers.ts';
 import type { Replica } from './replica.ts';
@@ -61,27 +62,11 @@ export class Departure {
     const tenure = replica.tenure;
     if (tenure === null || replica.planned.handsOver) return;
     if (!this.#leaving.has(replica) && this.#clock.nowMs() - this.#startedMs < this.#timings.handoverMs) {
-      const heir = this.#heir(replica);
-      if (heir !== null) {
-        if (asks)
-          this.#peers.send(heir, {
-            type: 'take-please',
-            volume: replica.volume,
-            epoch: tenure.epoch,
-            why: `${replica.self.server} stops`,
-          });
-        return;
-      }
+      const heir = heirOf(replica, this.#peers);
+      if (asks && heir !== null) offer(replica, this.#peers, `${replica.self.server} stops`);
+      if (heir !== null) return;
     }
     this.#leave(replica);
-  }
-
-  /** The partner while it mirrors; otherwise the first that is alive and fit. */
-  #heir(replica: Replica): Replica['self']['server'] | null {
-    const record = replica.register.known;
-    if (record === null || record.mirror === 'sole') return null;
-    const may = record.mirror === 'in-sync' && record.partner !== null ? [record.partner] : replica.settings.servers;
-    return may.find((s) => s !== replica.self.server && this.#peers.alive(s) && this.#peers.unfit(s) === null) ?? null;
   }
 
   /** Nobody can take it: requests wait, everything confirmed goes to the medium, the record says so, and it ends. */
@@ -98,4 +83,19 @@ export class Departure {
     // What cannot be drained stays in the journal, and the record keeps naming it.
     if (!this.patient) replica.leave();
   }
+}
+
+/** Who could take the volume: the partner while it mirrors; otherwise the first that is alive and fit. */
+function heirOf(replica: Replica, peers: Peers): ServerId | null {
+  const record = replica.register.known;
+  if (record === null || record.mirror === 'sole') return null;
+  const may = record.mirror === 'in-sync' && record.partner !== null ? [record.partner] : replica.settings.servers;
+  return may.find((s) => s !== replica.self.server && peers.alive(s) && peers.unfit(s) === null) ?? null;
+}
+
+/** Asks the heir, if there is one, to take the volume. */
+export function offer(replica: Replica, peers: Peers, why: string): void {
+  const heir = replica.tenure === null || replica.planned.handsOver ? null : heirOf(replica, peers);
+  if (heir === null || replica.tenure === null) return;
+  peers.send(heir, { type: 'take-please', volume: replica.volume, epoch: replica.tenure.epoch, why });
 }

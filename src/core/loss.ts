@@ -2,6 +2,8 @@
  * Loss that cannot be avoided is named, never silent (I10): when the record needs a copy that this server has not got,
  * asks the other holders for theirs; when every named store is known to be gone, says what was lost.
  */
+import { Fault } from '../base/fault.ts';
+import type { Done } from '../base/fault.ts';
 import type { ServerId } from '../base/names.ts';
 import type { TailMessage } from '../ports/link.ts';
 import { claimRefusal, isCopyOf, sourceOf } from './record.ts';
@@ -14,6 +16,8 @@ export class LossWatch {
   #key = '';
   #askedMs = Number.NEGATIVE_INFINITY;
   #noted = '';
+  /** An administrator accepted the loss, and a claim that is stuck is ending for it. */
+  #accepted = false;
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -91,6 +95,37 @@ export class LossWatch {
       ({ server }) => server !== self.server && peers.alive(server) && (this.#answers.get(server) ?? null) === null,
     );
     return reachable ? null : `${this.#names(source)} cannot be reached`;
+  }
+
+  /** Accepts what is named, and claims without it; a claim that finds no complete copy is given up for it. */
+  accept(done: Done): void {
+    const refusal = this.acceptable() === null ? 'nothing of this volume is lost' : this.#acceptRefusal();
+    if (refusal !== null) return done(new Fault('conflict', refusal));
+    this.#accepted = true;
+    if (this.#replica.claim === null) this.claimEnded();
+    else this.#replica.claim.giveUp();
+    done(null);
+  }
+
+  #acceptRefusal(): string | null {
+    const { register, tenure, claim, self, peers } = this.#replica;
+    const owner = register.known?.owner;
+    if (tenure !== null) return 'this server serves the volume';
+    if (claim !== null && !claim.stuck) return 'a claim is under way';
+    if (!register.settled) return 'the record is just being changed';
+    if (owner && owner.server !== self.server && peers.entryMoves(owner.server, owner.incarnation))
+      return `${owner.server}, the owner, still writes its entry at the coordinator`;
+    return null;
+  }
+
+  /** No claim is under way any more: one that was given up for an accepted loss is followed by the one without it. */
+  claimEnded(): void {
+    const record = this.#replica.register.known;
+    const why = this.acceptable();
+    if (!this.#accepted) return;
+    this.#accepted = false;
+    if (record === null || why === null) return;
+    this.#replica.claimWithLoss(`an administrator accepted the loss: ${why}`, record.version);
   }
 
   #names(source: NonNullable<ReturnType<typeof sourceOf>>): string {

@@ -5,7 +5,7 @@
  */
 import { Fault } from '../base/fault.ts';
 import { NO_SEQUENCE } from '../base/names.ts';
-import type { Incarnation, ServerId, VolumeName } from '../base/names.ts';
+import type { Incarnation, ServerId, Version, VolumeName } from '../base/names.ts';
 import type { Clock, Ids } from '../ports/clock.ts';
 import type { Coordinator, Holder, VolumeRecord } from '../ports/coordinator.ts';
 import type { HeartbeatGrant } from '../ports/link.ts';
@@ -43,6 +43,8 @@ export interface ReplicaWorld {
   readonly observer: Observer;
   /** Why this server must not own volumes; null while it is fit. */
   unfit(): string | null;
+  /** Coordinator and medium passed their probes a moment ago. */
+  probedOfLate(replica: Replica): boolean;
   /** `soon`: an orderly stop waits for what others need; `now`: it no longer waits. */
   stopping(): 'no' | 'soon' | 'now';
   /** The medium failed a call: evidence for the detectors. */
@@ -76,11 +78,10 @@ export class Replica {
   /** A tenure whose last medium I/O has not returned. */
   #ending = 0;
   #deadSinceMs: number | null = null;
+  #unfitSinceMs: number | null = null;
   #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
   readonly #startedMs: number;
   #why: string | null = null;
-  /** An administrator accepted the loss, and a claim that is stuck is ending for it. */
-  #lossAccepted = false;
   #judging = false;
   #judgeAgain = false;
 
@@ -115,6 +116,9 @@ export class Replica {
 
   get tenure(): Tenure | null {
     return this.#tenure;
+  }
+  get probedOfLate(): boolean {
+    return this.#world.probedOfLate(this);
   }
   get claim(): Claim | null {
     return this.#claim;
@@ -267,7 +271,7 @@ export class Replica {
       return owner.incarnation === this.self.incarnation
         ? 'a claim of this server’s landed late'
         : 'this server restarted';
-    const dead = this.#world.suspicion.deadWhy(owner);
+    const dead = this.#world.suspicion.deadWhy(owner) ?? this.#unfitWhy(owner);
     if (dead === null) {
       this.#deadSinceMs = null;
       return null;
@@ -276,6 +280,15 @@ export class Replica {
     // Who holds a copy that counts goes ahead; where the medium alone counts, the partner first, then by preference.
     const holdsCopy = record.mirror === 'in-sync' || record.source !== null;
     return holdsCopy || this.#myTurn(this.#deadSinceMs, record.partner) ? dead : null;
+  }
+
+  /** An owner that says that its I/O fails is given time to hand over; then it is claimed from like a dead one. */
+  #unfitWhy(owner: Holder): string | null {
+    const why = this.peers.unfit(owner.server);
+    if (why === null) this.#unfitSinceMs = null;
+    else this.#unfitSinceMs ??= this.clock.nowMs();
+    const late = this.#unfitSinceMs !== null && this.clock.nowMs() - this.#unfitSinceMs >= this.timings.ioMs;
+    return late ? `${owner.server} is unfit and has not handed over: ${why}` : null;
   }
 
   /** Each server leaves a volume that anybody may claim to those before it for a while, and to those alive no longer. */
@@ -300,7 +313,7 @@ export class Replica {
       takeover?.failed(why);
       this.planned.reset();
       this.copy.use(this.partner);
-      this.#acceptLossNow();
+      this.loss.claimEnded();
     });
     this.#claim = claim;
     claim.start(probed);
@@ -413,34 +426,8 @@ export class Replica {
 
   // ---- loss, and the orderly stop -------------------------------------------------------------------------------------
 
-  /** Accepts what `loss` names, and claims without it; a claim that finds no complete copy is given up for it. */
-  acceptLoss(done: (fault: Fault | null) => void): void {
-    const refusal = this.loss.acceptable() === null ? 'nothing of this volume is lost' : this.#acceptRefusal();
-    if (refusal !== null) return done(new Fault('conflict', refusal));
-    this.#lossAccepted = true;
-    if (this.#claim === null) this.#acceptLossNow();
-    else this.#claim.giveUp();
-    done(null);
-  }
-
-  #acceptRefusal(): string | null {
-    const owner = this.register.known?.owner;
-    if (this.#tenure !== null) return 'this server serves the volume';
-    if (this.#claim !== null && !this.#claim.stuck) return 'a claim is under way';
-    if (!this.register.settled) return 'the record is just being changed';
-    if (owner && owner.server !== this.self.server && this.peers.entryMoves(owner.server, owner.incarnation))
-      return `${owner.server}, the owner, still writes its entry at the coordinator`;
-    return null;
-  }
-
-  #acceptLossNow(): void {
-    const record = this.register.known;
-    const why = this.loss.acceptable();
-    if (!this.#lossAccepted || this.#claim !== null) return;
-    this.#lossAccepted = false;
-    if (record === null || why === null) return;
-    const { version } = record;
-    const loss = `an administrator accepted the loss: ${why}`;
+  /** An administrator accepted `loss`, of the record of that version: claims without what it names. */
+  claimWithLoss(loss: string, version: Version): void {
     // What was named is what is given up: a record that changed meanwhile is judged anew.
     this.#begin({ why: loss, agreed: null, loss, wanted: () => this.register.known?.version === version }, false);
   }

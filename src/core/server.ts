@@ -12,6 +12,7 @@ import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
 import type { Doors, Fence, Observer, Witness } from '../ports/world.ts';
 import { Copy } from './copy.ts';
+import { Health } from './health.ts';
 import { Peers } from './peers.ts';
 import { Replica } from './replica.ts';
 import type { ReplicaWorld } from './replica.ts';
@@ -19,7 +20,7 @@ import { checkTimings } from './settings.ts';
 import type { ServerSettings } from './settings.ts';
 import { statusOf } from './status-of.ts';
 import type { ServerStatus } from './status.ts';
-import { Departure } from './departure.ts';
+import { Departure, offer } from './departure.ts';
 import { Suspicion } from './suspicion.ts';
 
 /** Everything a server is made of. The stores have been opened; all else starts with `start`. */
@@ -68,9 +69,13 @@ export class Server implements ServerControl {
   readonly #replicas = new Map<VolumeName, Replica>();
   #entryCounter = 0;
   #entryOutSinceMs: number | null = null;
-  /** Why this server must not own volumes: what failed for good. */
-  #unfit: string | null = null;
+  /** What failed for good: this server must not own volumes any more. */
+  #broken: string | null = null;
+  readonly #health: Health;
   #departure: Departure | null = null;
+  #offeredMs = Number.NEGATIVE_INFINITY;
+  /** Stopped in order: nothing that still arrives matters any more. */
+  #over = false;
 
   constructor(settings: ServerSettings, ports: ServerPorts) {
     checkTimings(settings.timings);
@@ -95,6 +100,7 @@ export class Server implements ServerControl {
       doors,
       observer,
       unfit: () => this.#unfit,
+      probedOfLate: (replica) => this.#health.fresh(replica),
       stopping: () => (this.#departure === null ? 'no' : this.#departure.patient ? 'soon' : 'now'),
       mediumFailed: (volume, fault) => observer.note('medium.failed', volume, { why: fault.message }),
     };
@@ -105,6 +111,12 @@ export class Server implements ServerControl {
       const copy = new Copy(store, (fault) => this.#storeFailed(volume.name, fault));
       this.#replicas.set(volume.name, new Replica(world, volume, medium, copy));
     }
+    this.#health = new Health([...this.#replicas.values()], coordinator, clock, timings);
+  }
+
+  /** Why this server must not own volumes; null while it is fit. */
+  get #unfit(): string | null {
+    return this.#broken ?? this.#health.why();
   }
 
   start(): void {
@@ -117,6 +129,7 @@ export class Server implements ServerControl {
   }
 
   #every(paceMs: number, run: () => void): void {
+    if (this.#over) return;
     run();
     this.#ports.clock.after(paceMs, () => this.#every(paceMs, run));
   }
@@ -130,7 +143,10 @@ export class Server implements ServerControl {
   #beat(): void {
     this.#peers.tick();
     for (const peer of this.#peers.servers) this.#peers.sendOnEvery(peer, this.#heartbeatTo(peer));
+    this.#health.tick();
+    const unfit = this.#unfit;
     this.#each((replica) => replica.tick());
+    if (this.#departure === null && unfit !== null) this.#offerAll(unfit);
     this.#departure?.tick();
   }
 
@@ -154,10 +170,10 @@ export class Server implements ServerControl {
 
   #storeFailed(volume: VolumeName, fault: Fault): void {
     this.#ports.observer.note('store.failed', volume, { why: fault.message });
-    if (this.#unfit !== null) return;
-    this.#unfit = `the store of ${volume} failed: ${fault.message}`;
+    if (this.#broken !== null) return;
+    this.#broken = `the store of ${volume} failed: ${fault.message}`;
     // Nothing of this process can be relied on to last: others take its volumes, and it starts anew.
-    const why = this.#unfit;
+    const why = this.#broken;
     this.#depart(true).then(() => this.#ports.quit(why));
   }
 
@@ -172,9 +188,18 @@ export class Server implements ServerControl {
     return this.#departure;
   }
 
+  /** Its own I/O fails: asks the others to take what it owns, at the pace of a retry. */
+  #offerAll(why: string): void {
+    const nowMs = this.#ports.clock.nowMs();
+    if (nowMs - this.#offeredMs < this.#settings.timings.retryMs) return;
+    this.#offeredMs = nowMs;
+    this.#each((replica) => offer(replica, this.#peers, why));
+  }
+
   // ---- messages -------------------------------------------------------------------------------------------------------
 
   #message(from: ServerId, incarnation: Incarnation, at: PathRef, message: LinkMessage): void {
+    if (this.#over) return;
     if (message.type === 'heartbeat') return this.#heartbeat(from, incarnation, at, message);
     if (message.type === 'heartbeat-ack') return this.#heartbeatAck(from, incarnation, message);
     const replica = this.#replicas.get(message.volume);
@@ -260,7 +285,7 @@ export class Server implements ServerControl {
   }
 
   acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void {
-    this.#replica(volume).acceptLoss(done);
+    this.#replica(volume).loss.accept(done);
   }
 
   stop(done: () => void): void {

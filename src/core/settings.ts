@@ -33,6 +33,10 @@ export interface Timings {
   readonly yieldMs: number;
   /** A handover that has not come so far is given up by the asker. */
   readonly handoverMs: number;
+  /** Pace of probing the own paths to the media and the coordinator. */
+  readonly probeMs: number;
+  /** A probe or a store that does not answer for so long makes this server unfit. */
+  readonly ioMs: number;
   /** Pause before a failed step (claim, resync, I/O) is tried again. */
   readonly retryMs: number;
 }
@@ -51,6 +55,8 @@ export const DEFAULT_TIMINGS: Timings = {
   destageMs: 400,
   yieldMs: 2_000,
   handoverMs: 15_000,
+  probeMs: 2_000,
+  ioMs: 3_000,
   retryMs: 200,
 };
 
@@ -79,7 +85,10 @@ export function checkTimings(t: Timings): void {
   assert(t.pollMs > 0 && t.leaseMs >= 4 * t.pollMs, 'leaseMs is at least 4 polls');
   assert(t.leaseMs >= 4 * t.heartbeatMs, 'leaseMs is at least 4 heartbeats');
   assert(t.driftFraction >= 0 && t.driftFraction < 0.2, 'driftFraction is below 0.2');
-  assert(t.confirmMs > 0 && t.coordinatorMs > 0 && t.retryMs > 0, 'deadlines are positive');
+  assert(
+    t.confirmMs > 0 && t.coordinatorMs > 0 && t.retryMs > 0 && t.probeMs > 0 && t.ioMs > 0,
+    'deadlines are positive',
+  );
 }
 
 /** How long a claimant waits for a lease to run out: by its own clock, however the two clocks drift. */

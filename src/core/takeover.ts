@@ -44,6 +44,7 @@ export class Takeover {
     const { coordinator, medium, register } = this.#replica;
     const record = register.known;
     if (record === null) return this.#fail('the record is not known');
+    if (this.#replica.probedOfLate) return this.#begin();
     this.#progress('looking at coordinator and medium');
     const { clock, timings } = this.#replica;
     this.#timer = clock.after(2 * timings.coordinatorMs, () => this.#fail('the probes did not come back in time'));
@@ -53,10 +54,14 @@ export class Takeover {
         if (this.#over) return;
         this.#timer?.cancel();
         if (bad !== null) return this.#fail(`the medium fails its probe: ${bad.message}`);
-        this.#progress(`asking ${this.#owner.server} to hand over`);
-        this.#ask();
+        this.#begin();
       });
     });
+  }
+
+  #begin(): void {
+    this.#progress(`asking ${this.#owner.server} to hand over`);
+    this.#ask();
   }
 
   #ask(): void {

@@ -212,6 +212,8 @@ const timings = z
       d.yieldMs,
       'How long a server leaves an unowned volume to each server before it in the order of preference.',
     ),
+    probe: timing(d.probeMs, 'How often a server probes its own paths to medium and coordinator.'),
+    io: timing(d.ioMs, 'A probe or a store that does not answer for so long makes the server unfit.'),
     handover: timing(d.handoverMs, 'A planned takeover that has not come to its end by then is given up.'),
     retry: timing(d.retryMs, 'Pause before a step that failed is tried again.'),
   })
@@ -260,6 +262,8 @@ export function toTimings(table: FileContent['timings']): Timings {
     sourceMs: table.source,
     destageMs: table.destage,
     yieldMs: table.yield,
+    probeMs: table.probe,
+    ioMs: table.io,
     handoverMs: table.handover,
     retryMs: table.retry,
   };

@@ -1,0 +1,119 @@
+/**
+ * Detector (c): is this server's own I/O operational? Probes its path to each medium and to the coordinator with real
+ * I/O at a steady pace and watches that its stores come forward. What fails twice in a row, or hangs, makes the server
+ * declare itself unfit, until it works again; a claim that finds a fresh success need not probe once more.
+ */
+import type { Fault } from '../base/fault.ts';
+import type { Sequence } from '../base/names.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Coordinator } from '../ports/coordinator.ts';
+import type { Replica } from './replica.ts';
+import type { Timings } from './settings.ts';
+
+/** Failures in a row that count: one may be chance. */
+const FAILURES = 2;
+
+/** One thing that is probed. */
+interface Probe {
+  readonly name: string;
+  /** Starts the real I/O; false when it cannot be started yet. `done` comes on a later turn. */
+  readonly start: (done: (fault: Fault | null) => void) => boolean;
+  startedMs: number;
+  out: boolean;
+  failures: number;
+  why: string;
+  /** When the last probe that succeeded was started. */
+  succeededMs: number;
+}
+
+/** A store that has something to store: how far it was to come, since when. */
+interface Backlog {
+  readonly last: Sequence;
+  readonly sinceMs: number;
+}
+
+export class Health {
+  readonly #clock: Clock;
+  readonly #timings: Timings;
+  readonly #replicas: readonly Replica[];
+  readonly #coordinator: Probe;
+  readonly #media = new Map<Replica, Probe>();
+  readonly #backlogs = new Map<Replica, Backlog>();
+
+  constructor(replicas: readonly Replica[], coordinator: Coordinator, clock: Clock, timings: Timings) {
+    this.#replicas = replicas;
+    this.#clock = clock;
+    this.#timings = timings;
+    this.#coordinator = this.#probe('the coordinator', (done) => {
+      coordinator.probe(done);
+      return true;
+    });
+    for (const replica of replicas)
+      this.#media.set(
+        replica,
+        this.#probe(`the medium of ${replica.volume}`, (done) => {
+          const mediumId = replica.register.known?.mediumId;
+          if (mediumId === undefined) return false;
+          replica.medium.probe(mediumId, done);
+          return true;
+        }),
+      );
+  }
+
+  #probe(name: string, start: Probe['start']): Probe {
+    const never = Number.NEGATIVE_INFINITY;
+    return { name, start, startedMs: never, out: false, failures: 0, why: '', succeededMs: never };
+  }
+
+  /** Once per heartbeat. */
+  tick(): void {
+    this.#tend(this.#coordinator);
+    for (const probe of this.#media.values()) this.#tend(probe);
+    for (const replica of this.#replicas) this.#watch(replica);
+  }
+
+  #tend(probe: Probe): void {
+    const nowMs = this.#clock.nowMs();
+    if (probe.out || nowMs - probe.startedMs < this.#timings.probeMs) return;
+    probe.out = probe.start((fault) => {
+      probe.out = false;
+      probe.failures = fault === null ? 0 : probe.failures + 1;
+      probe.why = fault?.message ?? '';
+      if (fault === null) probe.succeededMs = nowMs;
+    });
+    if (probe.out) probe.startedMs = nowMs;
+  }
+
+  #watch(replica: Replica): void {
+    const { log, stored } = replica.copy;
+    const backlog = this.#backlogs.get(replica);
+    if (stored >= log.last) this.#backlogs.delete(replica);
+    else if (backlog === undefined || stored >= backlog.last || backlog.last > log.last)
+      this.#backlogs.set(replica, { last: log.last, sinceMs: this.#clock.nowMs() });
+  }
+
+  /** Why this server's I/O is not operational; null while it is. The coordinator is not I/O: it only forbids claims. */
+  why(): string | null {
+    const nowMs = this.#clock.nowMs();
+    for (const probe of this.#media.values()) {
+      if (probe.out && nowMs - probe.startedMs >= this.#timings.ioMs)
+        return `${probe.name} has not answered for ${this.#timings.ioMs} ms`;
+      if (probe.failures >= FAILURES) return `${probe.name} fails: ${probe.why}`;
+    }
+    for (const [replica, backlog] of this.#backlogs)
+      if (nowMs - backlog.sinceMs >= this.#timings.ioMs)
+        return `the store of ${replica.volume} has not come forward for ${this.#timings.ioMs} ms`;
+    return null;
+  }
+
+  /** Coordinator and medium were probed with success a moment ago. */
+  fresh(replica: Replica): boolean {
+    const sinceMs = this.#clock.nowMs() - 3 * this.#timings.probeMs;
+    const medium = this.#media.get(replica);
+    return medium !== undefined && sound(medium, sinceMs) && sound(this.#coordinator, sinceMs);
+  }
+}
+
+function sound(probe: Probe, sinceMs: number): boolean {
+  return probe.failures === 0 && probe.succeededMs >= sinceMs;
+}
