@@ -30,9 +30,10 @@ export function openLog(server: string, tty: boolean): Log {
   const out: DestinationStream = tty
     ? pretty({
         colorize: true,
-        singleLine: true,
-        ignore: 'pid,hostname,server',
+        hideObject: true,
+        ignore: 'pid',
         translateTime: 'SYS:HH:MM:ss.l',
+        messageFormat: prettyLine,
         destination: sonic,
       })
     : sonic;
@@ -57,6 +58,20 @@ export function openLog(server: string, tty: boolean): Log {
       }
     },
   };
+}
+
+/** Fields that say the same on every line, or stand elsewhere on it. */
+const LEFT_OUT: ReadonlySet<string> = new Set(['level', 'time', 'server', 'msg', 'err']);
+
+/** `claim.replay        volume=one operations=178 writes=3`, and the stack of a bug below. */
+function prettyLine(line: Record<string, unknown>): string {
+  const fields = Object.entries(line).filter(([key]) => !LEFT_OUT.has(key));
+  const words = fields.map(
+    ([key, value]) =>
+      `${key}=${typeof value === 'string' && /[\s=]/.test(value) ? JSON.stringify(value) : String(value)}`,
+  );
+  const bug = line['err'] as { readonly stack?: string } | undefined;
+  return `${String(line['msg']).padEnd(18)} ${words.join(' ')}${bug?.stack === undefined ? '' : `\n${bug.stack}`}`;
 }
 
 /** The core's notes as log lines. */
