@@ -8,6 +8,7 @@ import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { readClusterKey } from '../key.ts';
 import { findRoot } from '../root.ts';
+import { waitMs } from '../../core/settings.ts';
 import type { VolumeStatus } from '../../core/status.ts';
 import { createVolume } from '../volumes.ts';
 import { makeArchive } from './archive.ts';
@@ -178,7 +179,20 @@ export class Story {
       this.#timeline?.finish(atMs);
     });
     this.#timeline = null;
+    this.#tellOfMachines();
     return before;
+  }
+
+  /** Honest about the milliseconds above: on one machine a death can be proven, between machines it is waited for. */
+  #tellOfMachines(): void {
+    const { timings } = this.#place.config;
+    const detection = formatMs(Math.max(timings.silentMs, timings.entryStallMs));
+    const lines = [
+      "On one machine the dead server's lock is proof at once. Between machines, by default,",
+      `detection takes ${detection}, and the wait for its authority to run out ${formatMs(waitMs(timings))}.`,
+    ];
+    for (const text of lines) this.#screen.line(`            ${this.#screen.paint('dim', text)}`);
+    this.#screen.line();
   }
 
   async #afterDeath(writer: FileWriter, one: Disk, before: Uint8Array): Promise<void> {
