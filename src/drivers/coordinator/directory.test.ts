@@ -14,7 +14,6 @@ import type { Incarnation, MediumId, ServerId, Version, VolumeName } from '../..
 import type { VolumeRecord } from '../../ports/coordinator.ts';
 import { BootClock, RandomIds } from '../linux/boot-clock.ts';
 import { createCoordinator, DirectoryCoordinator, isCoordinator } from './directory.ts';
-import { isFresh, mountOptionsOf, probeDirectory } from './probe.ts';
 import { KEPT_VERSIONS, REAL_FILES, RecordDirectory, type RecordFiles } from './record-directory.ts';
 
 const clock = new BootClock();
@@ -402,33 +401,3 @@ test('a coordinator that hangs takes one thread for each volume’s reads, and c
   assert.equal(faults.length, 850);
   assert.ok(faults.every((fault) => fault.kind === 'retry'));
 });
-
-test('the probe removes what it made, and what a killed probe left', async (t) => {
-  const { directory, asking } = await scratch(t);
-  const leftover = join(directory, 'servers', '.probe-a-0123456789abcdef');
-  await promisify(execFile)('mkdir', [leftover]);
-  await asking.probe();
-  assert.deepEqual(readdirSync(join(directory, 'servers')), []);
-  await refused(
-    () => asking.probe().then(() => probeDirectory(join(directory, 'no'), 'a', 'host').catch(asFault)),
-    'missing',
-  );
-});
-
-test('NFS mounts that cache what they saw are told from those that do not', () => {
-  const mountinfo = [
-    '22 1 254:0 / / rw,relatime - ext4 /dev/vda rw',
-    '90 22 0:50 / /mnt/shared rw shared:9 - nfs4 srv:/x rw,vers=4.2,acregmin=3,acdirmax=60,hard',
-    '91 22 0:51 / /mnt/two\\040words rw - nfs4 srv:/y rw,vers=4.2,noac,lookupcache=none',
-    '92 90 0:52 / /mnt/shared/over rw - nfs4 srv:/z rw,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0,lookupcache=none',
-  ].join('\n');
-  const fresh = (path: string): boolean => isFresh(mountOptionsOf(mountinfo, path) ?? []);
-  assert.equal(fresh('/mnt/shared/servers'), false);
-  assert.equal(fresh('/mnt/two words'), true);
-  assert.equal(fresh('/mnt/shared/over/servers'), true);
-  assert.deepEqual(mountOptionsOf(mountinfo, '/mnt/sharedx'), ['rw'], 'a name that only begins alike is another');
-});
-
-function asFault(error: unknown): never {
-  throw new Fault('missing', 'The directory is not there.', error);
-}

@@ -14,38 +14,51 @@ import { errorCode } from '../linux/errno.ts';
 
 /** Servers that race in the probe, and how often. */
 const RACERS = 8;
-const RACES = 4;
+const RACES = 3;
 /** Replacements of a file that is read all the while. */
 const REPLACEMENTS = 24;
 
 /** File systems of statfs(2) whose clients keep what they saw for a while. */
 const NFS_MAGIC = 0x6969;
 
+/** The two operations on trial; others than the real ones only in tests, which must be found out. */
+export interface OnTrial {
+  link(from: string, to: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+}
+
 /**
  * Tries everything in a directory of its own within `parent`, named after `server`, and removes it. Throws Fault
  * `refused` with the finding, or the fault of what failed.
  */
-export async function probeDirectory(parent: string, server: string, sharing: 'host' | 'machines'): Promise<void> {
+export async function probeDirectory(
+  parent: string,
+  server: string,
+  sharing: 'host' | 'machines',
+  trial: OnTrial = { link, rename },
+): Promise<void> {
   if (sharing === 'machines') await refuseStaleMounts(parent);
   await removeLeftovers(parent, server);
   const scratch = join(parent, `.probe-${server}-${randomBytes(8).toString('hex')}`);
   await mkdir(scratch);
   try {
-    for (let race = 0; race < RACES; race++) await raceForName(scratch, race);
-    await replaceUnderReader(scratch);
+    for (let race = 0; race < RACES; race++) await raceForName(scratch, race, trial);
+    await replaceUnderReader(scratch, trial);
+    await rm(await writeBeside(join(scratch, 'synced'), 'synced'));
     await syncDirectory(scratch);
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    // What stays is removed by the next probe; the finding must not be hidden by this.
+    await rm(scratch, { recursive: true, force: true }).catch(() => {});
   }
 }
 
 /** Of several that link a file to one name at once, one succeeds, and its whole content is found there. */
-async function raceForName(scratch: string, race: number): Promise<void> {
+async function raceForName(scratch: string, race: number, trial: OnTrial): Promise<void> {
   const name = join(scratch, `race-${race}`);
-  const racers = await Promise.all(
-    Array.from({ length: RACERS }, (_, racer) => writeBeside(name, `${racer} `.repeat(2_000))),
-  );
-  const outcomes = await Promise.all(racers.map((path) => link(path, name).then(() => null, errorOf)));
+  const racers = Array.from({ length: RACERS }, (_, racer) => `${name}.${racer}`);
+  // Unsynced: a probe precedes a claim, and a claim is waited for.
+  await Promise.all(racers.map((path, racer) => writeUnsynced(path, `${racer} `.repeat(2_000))));
+  const outcomes = await Promise.all(racers.map((path) => trial.link(path, name).then(() => null, errorOf)));
   const winners = outcomes.flatMap((error, racer) => (error === null ? [racer] : []));
   const strange = outcomes.find((error) => error !== null && errorCode(error) !== 'EEXIST');
   if (strange !== undefined && strange !== null) {
@@ -73,10 +86,10 @@ async function raceForName(scratch: string, race: number): Promise<void> {
 }
 
 /** A file that is replaced by renaming is always there, and always whole. */
-async function replaceUnderReader(scratch: string): Promise<void> {
+async function replaceUnderReader(scratch: string, trial: OnTrial): Promise<void> {
   const name = join(scratch, 'entry');
   const contentOf = (round: number): string => `${round} `.repeat(500);
-  await rename(await writeBeside(name, contentOf(0)), name);
+  await writeUnsynced(name, contentOf(0));
   let round = 0;
   let replacing = true;
   const reader = async (): Promise<void> => {
@@ -97,14 +110,17 @@ async function replaceUnderReader(scratch: string): Promise<void> {
       for (let next = 1; next <= REPLACEMENTS; next++) {
         const prepared = join(scratch, 'entry.new');
         await writeUnsynced(prepared, contentOf(next));
-        await rename(prepared, name);
+        await trial.rename(prepared, name);
         round = next;
       }
     } finally {
       replacing = false;
     }
   };
-  await Promise.all([reader(), writer()]);
+  // Both have come to their end before anything is told: nothing is written any more when the scratch is removed.
+  for (const outcome of await Promise.allSettled([reader(), writer()])) {
+    if (outcome.status === 'rejected') throw outcome.reason;
+  }
 }
 
 async function writeUnsynced(path: string, content: string): Promise<void> {

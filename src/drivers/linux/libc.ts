@@ -5,6 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { Fault } from '../../base/fault.ts';
+import { Ring } from '../../base/ring.ts';
 
 /** What an asynchronous call returns: the function's result and, when that is negative, the thread's errno (else 0). */
 export type Returned = (result: number, errno: number) => void;
@@ -72,8 +73,7 @@ export const MAX_CALLS_WAITING = 4096;
 /** The errno reported for a call that found the queue full: EAGAIN. */
 const EAGAIN = 11;
 
-type Waiting = () => void;
-const waiting: Waiting[] = [];
+const waiting = new Ring<() => void>();
 let inFlight = 0;
 
 /**
