@@ -248,13 +248,14 @@ export class Oracle {
   }
 }
 
-/** A verifying client of one of the cluster's volumes, ended with it. */
+/** A verifying client of one of the cluster's volumes, once that is served; ended with the cluster. */
 export async function oracleOn(
   cluster: Cluster,
   seed: number,
   volume = 'disk',
   more: Partial<OracleOptions> = {},
 ): Promise<Oracle> {
+  await cluster.untilServed(volume);
   const { host, ports, name } = cluster.volume(volume);
   const oracle = await Oracle.open({ host, ports, exportName: name, seed, ...more });
   cluster.onEnd(() => oracle.close());
