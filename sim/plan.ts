@@ -2,7 +2,7 @@
  * A world as data: what one seed stands for. Everything that may happen from outside is in here (servers, volumes,
  * timings, faults, the clients' habits), so that a failing world can be shrunk by taking parts away.
  */
-import type { DegradedPolicy, Timings } from '../src/core/settings.ts';
+import type { DegradedPolicy, ReadPolicy, Timings } from '../src/core/settings.ts';
 import type { StoreKind } from '../src/ports/store.ts';
 import { HOOKS, type Hook } from './context.ts';
 import { Prng } from './prng.ts';
@@ -66,6 +66,8 @@ export interface VolumePlan {
   readonly kind: StoreKind;
   readonly capacityBytes: number;
   readonly degraded: DegradedPolicy;
+  readonly reads: ReadPolicy;
+  readonly giveback: 'manual' | 'auto';
 }
 
 export interface ClientPlan {
@@ -138,6 +140,8 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
       kind: (prng.chance(0.9) ? memory : !memory) ? 'memory' : 'journal',
       capacityBytes: prng.pick([2, 4, 8, 16, 32]) * 8 * 576,
       degraded: prng.pick(options.degraded),
+      reads: prng.pick(['leased', 'leased', 'confirmed']),
+      giveback: prng.pick(['manual', 'auto']),
     });
   }
   const stormMs = prng.pick([3000, 5000, 8000]);

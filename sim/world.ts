@@ -181,6 +181,8 @@ export class World {
         servers: volume.servers.map((s) => this.hosts[s]?.id as ServerId),
         mediumId: this.device.ids[v] as MediumId,
         degraded: volume.degraded,
+        reads: volume.reads,
+        giveback: volume.giveback,
       });
     });
     const peers = new Map(this.hosts.filter((h) => h !== host).map((h) => [h.id, { paths: plan.paths }]));

@@ -29,6 +29,8 @@ import { done, settled } from './exit.ts';
 import { CommandFence } from './fence.ts';
 import { readClusterKey } from './key.ts';
 import { observerOf } from './log.ts';
+import { tellSupervisor } from './supervisor/channel.ts';
+import { AnyWitness, ReportedEnds } from './supervisor/reported-ends.ts';
 import type { Fields, Log } from './log.ts';
 import { countStart, startOf } from './starts.ts';
 import { makeCoordinator, Media } from './drivers.ts';
@@ -80,6 +82,8 @@ export async function composeServer(
   const incarnation = incarnationOf(start, ids.draw());
   // Held until the process ends: nothing lets go of it but the kernel.
   await ServerLock.acquire(server.stateDirectory, self, incarnation, clock);
+  // Only now: its end proves that earlier ones have ended, too.
+  tellSupervisor({ holdfast: 'alive', incarnation });
   await probe(log, { coordinator: config.coordinatorDirectory }, (settle) => coordinator.probe(settle));
 
   const created: Created[] = [];
@@ -120,6 +124,7 @@ export async function composeServer(
     addresses: new Map(created.map((volume) => [volume.name, volume.config.address])),
     log: (event, fields) => log.note(event, fields),
   });
+  const reported = new ReportedEnds([...link.peers.keys()]);
   const control = new Server(
     { self, incarnation, volumes: created.map(settingsOf), timings: config.timings },
     {
@@ -129,7 +134,7 @@ export async function composeServer(
       coordinator,
       media,
       stores,
-      witness: new LockWitness(stateDirectoriesBeside(config, server)),
+      witness: new AnyWitness([new LockWitness(stateDirectoriesBeside(config, server)), reported]),
       fence: new CommandFence(server.name, config.servers),
       doors,
       observer: observerOf(log),
@@ -141,6 +146,11 @@ export async function composeServer(
     cluster: config.cluster,
     clusterKey: key,
     control,
+    ended: (peer, ended) => {
+      const heard = reported.report(peer, ended);
+      if (heard === 'new') log.note('peer.ended', { peer, incarnation: ended, by: 'its supervisor' });
+      return heard !== 'unknown';
+    },
     nowMs: () => clock.nowMs(),
     bug: ends.bug,
   });
@@ -263,6 +273,8 @@ function settingsOf(volume: Created): VolumeSettings {
     servers: volume.config.servers as readonly ServerId[],
     mediumId: volume.mediumId,
     degraded: volume.config.degraded,
+    reads: volume.config.reads,
+    giveback: volume.config.giveback,
   };
 }
 

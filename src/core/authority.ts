@@ -5,6 +5,7 @@
 export class Authority {
   readonly #leaseMs: number;
   #untilMs = Number.NEGATIVE_INFINITY;
+  #newestMs = Number.NEGATIVE_INFINITY;
 
   constructor(leaseMs: number) {
     this.#leaseMs = leaseMs;
@@ -14,6 +15,12 @@ export class Authority {
   grant(sentAtMs: number): void {
     const untilMs = sentAtMs + this.#leaseMs;
     if (untilMs > this.#untilMs) this.#untilMs = untilMs;
+    if (sentAtMs > this.#newestMs) this.#newestMs = sentAtMs;
+  }
+
+  /** A grant answers something that was sent at or after `sinceMs`. */
+  confirmedSince(sinceMs: number): boolean {
+    return this.#newestMs >= sinceMs;
   }
 
   /** True while an answer may be sent and medium I/O issued. */

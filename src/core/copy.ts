@@ -65,6 +65,11 @@ export class Copy {
     return this.#fault;
   }
 
+  /** Another holder of the same log knows of more that was acknowledged: a copy without it counts no longer (I10). */
+  learn(acknowledged: Sequence): void {
+    this.#know(acknowledged);
+  }
+
   /** The bytes in memory do not match their checksums: this copy counts no longer (I11). */
   foundDamaged(): void {
     this.#damaged = true;

@@ -51,7 +51,10 @@ export class Departure {
     const nowMs = this.#clock.nowMs();
     const asks = nowMs - this.#askedMs >= this.#timings.retryMs;
     if (asks) this.#askedMs = nowMs;
-    for (const replica of this.#replicas) this.#tend(replica, asks);
+    for (const replica of this.#replicas) {
+      this.#tend(replica, asks);
+      if (!this.patient) replica.claim?.giveUp();
+    }
     // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
     if (this.#replicas.some((r) => r.opposes || (this.patient && (r.planned.handsOver || r.isNeeded)))) return;
     this.#over = true;
@@ -75,9 +78,9 @@ export class Departure {
     if (tenure === null) return;
     if (!this.#leaving.has(replica)) {
       this.#leaving.add(replica);
-      tenure.partnership.retire('the owner stops');
       tenure.hold();
     }
+    tenure.partnership.retire('the owner stops');
     const suspended = replica.register.settled && replica.register.known?.mirror === 'suspended';
     if (suspended && tenure.drained) return replica.leave();
     // What cannot be drained stays in the journal, and the record keeps naming it.

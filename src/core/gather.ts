@@ -52,7 +52,7 @@ export class Gather {
   start(): void {
     const { copy } = this.#replica;
     if (isCopyOf(this.#source, this.#replica.identity)) this.#takeOwn();
-    this.#acknowledged = copy.acknowledged;
+    if (copy.head?.epoch === this.#source.epoch) this.#acknowledged = copy.acknowledged;
     // A copy that this process kept from its beginning holds everything acknowledged: nothing to wait for. One that
     // was recovered may have lost its end without a trace; the other holder would know (trap T29).
     this.#certain = this.#whole && (!this.#replica.recovered || this.#source.from === 'sole');
@@ -63,7 +63,8 @@ export class Gather {
 
   #takeOwn(): void {
     const { copy } = this.#replica;
-    const operations = copy.log.take(after(copy.log.base), Number.POSITIVE_INFINITY);
+    // What is in memory only was never confirmed: the source is what the store holds (I7).
+    const operations = copy.log.take(after(copy.log.base), Number.POSITIVE_INFINITY, copy.stored);
     if (!intact(operations)) return copy.foundDamaged();
     this.#base = copy.log.base;
     this.#operations = operations;
@@ -91,9 +92,9 @@ export class Gather {
   tail(message: TailMessage): void {
     if (this.#over || this.#other === null) return;
     if (message.epoch !== this.#source.epoch || message.generation !== this.#source.generation) return;
+    this.#learn(message.acknowledged);
     if (message.store !== this.#other.store || message.last === null) return this.#settle();
     if (!intact(message.operations)) return;
-    this.#acknowledged = higher(this.#acknowledged, message.acknowledged);
     const endBefore = this.#end;
     this.#take(message);
     if (this.#end > endBefore) this.#patience();
@@ -101,6 +102,13 @@ export class Gather {
     this.#whole = true;
     this.#certain = true;
     this.#settle();
+  }
+
+  /** What was acknowledged stays known to the own copy, for the next attempt too. */
+  #learn(acknowledged: Sequence): void {
+    const { copy } = this.#replica;
+    this.#acknowledged = higher(this.#acknowledged, acknowledged);
+    if (copy.head?.epoch === this.#source.epoch) copy.learn(acknowledged);
   }
 
   /** Joins the answer to what is here. What lies between the two may be missing only if it was released there. */

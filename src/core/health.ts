@@ -39,6 +39,8 @@ export class Health {
   readonly #coordinator: Probe;
   readonly #media = new Map<Replica, Probe>();
   readonly #backlogs = new Map<Replica, Backlog>();
+  /** Owned volumes without authority, since when. */
+  readonly #lapses = new Map<Replica, number>();
 
   constructor(replicas: readonly Replica[], coordinator: Coordinator, clock: Clock, timings: Timings) {
     this.#replicas = replicas;
@@ -69,7 +71,10 @@ export class Health {
   tick(): void {
     this.#tend(this.#coordinator);
     for (const probe of this.#media.values()) this.#tend(probe);
-    for (const replica of this.#replicas) this.#watch(replica);
+    for (const replica of this.#replicas) {
+      this.#watchStore(replica);
+      this.#watchAuthority(replica);
+    }
   }
 
   #tend(probe: Probe): void {
@@ -84,7 +89,14 @@ export class Health {
     if (probe.out) probe.startedMs = nowMs;
   }
 
-  #watch(replica: Replica): void {
+  /** Only the coordinator can grant while there is no partner: an owner that cannot read it serves nobody. */
+  #watchAuthority(replica: Replica): void {
+    const { tenure } = replica;
+    if (tenure === null || tenure.mayAct()) this.#lapses.delete(replica);
+    else if (!this.#lapses.has(replica)) this.#lapses.set(replica, this.#clock.nowMs());
+  }
+
+  #watchStore(replica: Replica): void {
     const { log, stored } = replica.copy;
     const backlog = this.#backlogs.get(replica);
     if (stored >= log.last) this.#backlogs.delete(replica);
@@ -92,7 +104,7 @@ export class Health {
       this.#backlogs.set(replica, { last: log.last, sinceMs: this.#clock.nowMs() });
   }
 
-  /** Why this server's I/O is not operational; null while it is. The coordinator is not I/O: it only forbids claims. */
+  /** Why this server's I/O is not operational; null while it is. A probe of the coordinator that fails only forbids claims. */
   why(): string | null {
     const nowMs = this.#clock.nowMs();
     for (const probe of this.#media.values()) {
@@ -103,6 +115,14 @@ export class Health {
     for (const [replica, backlog] of this.#backlogs)
       if (nowMs - backlog.sinceMs >= this.#timings.ioMs)
         return `the store of ${replica.volume} has not come forward for ${this.#timings.ioMs} ms`;
+    for (const [replica, sinceMs] of this.#lapses)
+      if (nowMs - sinceMs >= this.#timings.ioMs)
+        return `the record of ${replica.volume} could not be read for ${this.#timings.ioMs} ms`;
+    for (const { tenure, volume } of this.#replicas) {
+      const failingSinceMs = tenure?.destager.failingSinceMs ?? null;
+      if (failingSinceMs !== null && nowMs - failingSinceMs >= this.#timings.ioMs)
+        return `the medium of ${volume} has failed every write for ${this.#timings.ioMs} ms`;
+    }
     return null;
   }
 

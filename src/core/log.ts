@@ -11,7 +11,10 @@ import { Ring } from '../base/ring.ts';
 export class OperationLog {
   readonly #operations = new Ring<Operation>();
   #base: Sequence;
-  #bytes = 0;
+  /** Cost of everything ever appended, up to each operation here, and up to the base. */
+  readonly #ends = new Ring<number>();
+  #appended = 0;
+  #released = 0;
 
   /** An empty log that goes on after `base`. */
   constructor(base: Sequence) {
@@ -30,17 +33,29 @@ export class OperationLog {
 
   /** What the operations cost a store, in bytes. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#appended - this.#released;
   }
 
   get length(): number {
     return this.#operations.length;
   }
 
+  /** What the operations after `from` up to `through` cost, in bytes; those no longer here cost nothing. */
+  bytesBetween(from: Sequence, through: Sequence): number {
+    return this.#costBefore(through) - this.#costBefore(from);
+  }
+
   append(operation: Operation): void {
     assert(operation.sequence === after(this.last), 'a log has no gap');
     this.#operations.push(operation);
-    this.#bytes += costBytes(operation);
+    this.#appended += costBytes(operation);
+    this.#ends.push(this.#appended);
+  }
+
+  #costBefore(sequence: Sequence): number {
+    const index = sequence - this.#base - 1;
+    if (index < 0) return this.#released;
+    return index >= this.#ends.length ? this.#appended : (this.#ends.at(index) ?? this.#appended);
   }
 
   /** The operation with that sequence, or undefined when it is released or not yet there. */
@@ -54,22 +69,23 @@ export class OperationLog {
     while (this.#base < through) {
       const operation = this.#operations.shift();
       assert(operation !== undefined, 'only what is in the log is released');
-      this.#bytes -= costBytes(operation);
+      this.#released = this.#ends.shift() ?? this.#released;
       this.#base = operation.sequence;
     }
   }
 
-  /** Operations from `from` on, as many as fit `limitBytes`, at least one when there is one. */
-  take(from: Sequence, limitBytes: number): Operation[] {
+  /** Operations from `from` up to `through`, as many as fit `limitBytes`, at least one when there is one. */
+  take(from: Sequence, limitBytes: number, through: Sequence = this.last): Operation[] {
     const taken: Operation[] = [];
     let bytes = 0;
-    for (let sequence = from; ; sequence = after(sequence)) {
+    for (let sequence = from; sequence <= through; sequence = after(sequence)) {
       const operation = this.at(sequence);
-      if (operation === undefined) return taken;
+      if (operation === undefined) break;
       bytes += costBytes(operation);
-      if (taken.length > 0 && bytes > limitBytes) return taken;
+      if (taken.length > 0 && bytes > limitBytes) break;
       taken.push(operation);
     }
+    return taken;
   }
 
   invariants(): void {

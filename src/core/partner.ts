@@ -3,7 +3,7 @@
  * and grants the owner authority (design 2.2, 3, 5). It checks every message's epoch, generation and sender; what does
  * not match is ignored.
  */
-import { after } from '../base/names.ts';
+import { NO_SEQUENCE, after } from '../base/names.ts';
 import type { Generation, Incarnation, ServerId } from '../base/names.ts';
 import { costBytes } from '../base/operation.ts';
 import type { Operation } from '../base/operation.ts';
@@ -104,6 +104,8 @@ export class Partner {
     const { copy, volume } = this.#replica;
     const accepted = this.#accepts(from, line);
     if (accepted) copy.release(line.released, line.acknowledged);
+    // A recovered copy that holds everything acknowledged so far is as good as one that was kept all the time.
+    if (accepted && copy.stored >= line.acknowledged) this.#replica.recovered = false;
     const position = { store: copy.store.id, received: copy.log.last, stored: copy.stored, released: copy.log.base };
     return {
       volume,
@@ -162,7 +164,7 @@ export class Partner {
   #refusal(record: VolumeRecord, from: ServerId, incarnation: Incarnation, message: ResyncBeginMessage): string | null {
     const { self, copy, peers } = this.#replica;
     if (this.#replica.opposes) return 'this server owns or claims the volume itself';
-    if (this.#replica.unfit !== null) return `this server is unfit: ${this.#replica.unfit}`;
+    if (copy.fault !== null) return `this server’s store has failed: ${copy.fault.message}`;
     if (record.epoch !== message.epoch || record.owner?.server !== from || record.owner.incarnation !== incarnation)
       return `the record names another owner`;
     if (record.mirror === 'replaying') return 'the record is replaying';
@@ -183,6 +185,8 @@ export class Partner {
 
   #begin(from: ServerId, message: ResyncBeginMessage): void {
     const { copy } = this.#replica;
+    // Another request came while the log before was put aside.
+    if (this.#beginning !== message.generation) return;
     if (this.#replica.opposes) return this.#began();
     this.#owner = from;
     this.#replica.recovered = false;
@@ -244,12 +248,13 @@ export class Partner {
       epoch: ask.epoch,
       generation: ask.generation,
       store: copy.store.id,
-      last: refusal === null ? log.last : null,
+      last: refusal === null ? copy.stored : null,
       released: log.base,
-      acknowledged: copy.acknowledged,
+      // Also with a refusal: a log that is short tells what it is short of.
+      acknowledged: copy.head?.epoch === ask.epoch ? copy.acknowledged : NO_SEQUENCE,
       operations:
-        refusal === null && ask.from <= log.last
-          ? log.take(ask.from > log.base ? ask.from : after(log.base), MESSAGE_OPERATIONS_BYTES)
+        refusal === null && ask.from <= copy.stored
+          ? log.take(ask.from > log.base ? ask.from : after(log.base), MESSAGE_OPERATIONS_BYTES, copy.stored)
           : [],
       refusal,
     });

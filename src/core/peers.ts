@@ -134,7 +134,9 @@ export class Peers {
   /** Why the peer declares itself unfit, over the link or in its entry; null when it does not. */
   unfit(server: ServerId): string | null {
     const peer = this.#peers.get(server);
-    return peer?.unfit ?? peer?.entry?.unfit ?? null;
+    if (peer === undefined) return null;
+    const current = peer.incarnation === null || peer.entry?.incarnation === peer.incarnation;
+    return peer.unfit ?? (current ? (peer.entry?.unfit ?? null) : null);
   }
 
   /**

@@ -47,6 +47,19 @@ export class Planned {
     if (this.#handover !== null && !this.#handover.agreed && !this.#handover.tick()) this.#handover = null;
   }
 
+  /** The preferred owner takes the volume back by itself, when that is wanted and nothing speaks against it. */
+  giveback(): void {
+    const { settings, self, register, brake, unfit } = this.#replica;
+    const record = register.known;
+    if (settings.giveback !== 'auto' || settings.servers[0] !== self.server || record === null) return;
+    const mirrors =
+      record.mirror === 'in-sync' && record.partner === self.server && record.owner?.server !== self.server;
+    if (!mirrors || this.#takeover !== null || unfit !== null || brake.givebackRefusal() !== null) return;
+    if (this.takeoverRefusal() !== null) return;
+    this.#replica.note('giveback.begin', { from: record.owner?.server ?? null });
+    this.take({ progress: () => undefined, done: () => undefined });
+  }
+
   /** This server owned or claimed the volume and no longer does, or serves it now: what was agreed before is over. */
   reset(): void {
     this.#handover = null;

@@ -164,7 +164,10 @@ export function inSync(record: VolumeRecord, partner: NamedStore, generation: Ge
 
 /** What may become of a log that the record can no longer name. */
 export function fateOfLog(record: VolumeRecord, head: LogHead, last: Sequence, empty: boolean): 'void' | 'aside' {
-  if (empty || !head.complete || record.replayed === null) return 'void';
+  if (empty || record.replayed === null) return 'void';
+  // Where a loss was accepted, also a copy that was never completed may be the best that is left.
+  if (head.epoch === record.replayed.epoch && record.replayed.sequence === 0) return 'aside';
+  if (!head.complete) return 'void';
   if (head.epoch === record.replayed.epoch) return last > record.replayed.sequence ? 'aside' : 'void';
   return head.epoch < record.replayed.epoch ? 'aside' : 'void';
 }

@@ -12,11 +12,13 @@ import type { HeartbeatGrant } from '../ports/link.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Doors, Fence, Observer } from '../ports/world.ts';
 import type { Authority } from './authority.ts';
+import { Brake } from './brake.ts';
 import { Claim } from './claim.ts';
 import type { ClaimReason, Claimed } from './claim.ts';
 import type { Copy } from './copy.ts';
 import { LossWatch } from './loss.ts';
 import { Tenure } from './owner/tenure.ts';
+import { Occasion } from './occasion.ts';
 import { Partner } from './partner.ts';
 import type { Peers } from './peers.ts';
 import { Planned } from './planned.ts';
@@ -47,6 +49,8 @@ export interface ReplicaWorld {
   probedOfLate(replica: Replica): boolean;
   /** `soon`: an orderly stop waits for what others need; `now`: it no longer waits. */
   stopping(): 'no' | 'soon' | 'now';
+  /** Sends a heartbeat outside of its pace; false when no path carries. */
+  beatTo(server: ServerId): boolean;
   /** The medium failed a call: evidence for the detectors. */
   mediumFailed(volume: VolumeName, fault: Fault): void;
 }
@@ -69,6 +73,8 @@ export class Replica {
   readonly partner: Partner;
   readonly loss: LossWatch;
   readonly planned: Planned;
+  readonly brake: Brake;
+  readonly #occasion: Occasion;
   readonly #world: ReplicaWorld;
   /** The copy was found at the start of this process and nothing has begun anew since. */
   recovered: boolean;
@@ -77,11 +83,10 @@ export class Replica {
   #claim: Claim | null = null;
   /** A tenure whose last medium I/O has not returned. */
   #ending = 0;
-  #deadSinceMs: number | null = null;
-  #unfitSinceMs: number | null = null;
   #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
-  readonly #startedMs: number;
   #why: string | null = null;
+  /** The tenure whose door is open. */
+  #listens: Tenure | null = null;
   #judging = false;
   #judgeAgain = false;
 
@@ -101,10 +106,11 @@ export class Replica {
     this.medium = medium;
     this.copy = copy;
     this.recovered = copy.head !== null;
-    this.#startedMs = world.clock.nowMs();
     this.partner = new Partner(this);
     this.loss = new LossWatch(this);
     this.planned = new Planned(this);
+    this.brake = new Brake(world.clock);
+    this.#occasion = new Occasion(this, world.suspicion);
     copy.use(this.partner);
     this.register = new Register(this.volume, world.coordinator, world.clock, world.ids, world.timings, {
       changed: () => this.judge(),
@@ -114,6 +120,10 @@ export class Replica {
 
   // ---- what this is ---------------------------------------------------------------------------------------------------
 
+  /** Clients can connect here and are answered. */
+  get serving(): boolean {
+    return this.#tenure !== null && this.#listens === this.#tenure && this.#tenure.mayAct();
+  }
   get tenure(): Tenure | null {
     return this.#tenure;
   }
@@ -159,6 +169,7 @@ export class Replica {
     this.#tenure?.tick();
     this.#claim?.tick();
     this.planned.tick();
+    this.planned.giveback();
     const owner = this.register.known?.owner;
     if (owner && this.#tenure === null && owner.server !== this.self.server && this.peers.disconnected(owner.server))
       this.ended(owner, () => this.judge());
@@ -175,14 +186,25 @@ export class Replica {
     const lapsed = !this.#tenure.mayAct();
     this.#authority?.grant(issuedAtMs);
     if (lapsed) this.#tenure.wake();
+    else this.#tenure.confirmed();
   }
 
   /** The partner's answer to a heartbeat sent at `sentAtMs`. */
   granted(from: ServerId, incarnation: Incarnation, sentAtMs: number, line: HeartbeatGrant): void {
     const tenure = this.#tenure;
     if (tenure === null || line.epoch !== tenure.epoch) return;
-    if (line.granted && tenure.partnership.counts(from, incarnation, line.generation)) this.#authority?.grant(sentAtMs);
+    if (line.granted && tenure.partnership.counts(from, incarnation, line.generation)) {
+      this.#authority?.grant(sentAtMs);
+      tenure.confirmed();
+    }
     tenure.partnership.position(from, incarnation, line.generation, line.copy, false);
+  }
+
+  /** Asks for a grant at once: the partner while it can give one, else the coordinator. */
+  askGrant(): void {
+    const record = this.register.known;
+    const partner = this.register.settled && record?.mirror === 'in-sync' ? record.partner : null;
+    if (partner === null || !this.#world.beatTo(partner)) this.register.read();
   }
 
   peerChanged(server: ServerId): void {
@@ -213,6 +235,7 @@ export class Replica {
       this.#why = this.register.fault?.message ?? 'the record has not been read yet';
       return;
     }
+    this.brake.see(record);
     const tenure = this.#tenure;
     if (tenure !== null) {
       if (record.epoch !== tenure.epoch) this.#deposed(record);
@@ -231,7 +254,7 @@ export class Replica {
 
   #considerClaim(record: VolumeRecord): void {
     if (this.planned.waits || (this.#world.stopping() !== 'no' && !this.#stillClaims)) return;
-    const reason = this.#reasonToClaim(record);
+    const reason = this.#occasion.why(record);
     if (reason === null) {
       this.#why = null;
       return;
@@ -248,7 +271,7 @@ export class Replica {
           const known = this.register.known;
           return (
             known !== null &&
-            this.#reasonToClaim(known) !== null &&
+            this.#occasion.why(known) !== null &&
             this.unfit === null &&
             (this.#world.stopping() === 'no' || this.#stillClaims)
           );
@@ -261,42 +284,6 @@ export class Replica {
   /** A server that stops claims only what its own store is needed for, and only while it waits at all. */
   get #stillClaims(): boolean {
     return this.#world.stopping() === 'soon' && this.isNeeded;
-  }
-
-  /** Null when the volume is in good hands or others come first. */
-  #reasonToClaim(record: VolumeRecord): string | null {
-    const owner = record.owner;
-    if (owner === null) return this.#myTurn(this.#startedMs, null) ? 'nobody has owned the volume yet' : null;
-    if (owner.server === this.self.server)
-      return owner.incarnation === this.self.incarnation
-        ? 'a claim of this server’s landed late'
-        : 'this server restarted';
-    const dead = this.#world.suspicion.deadWhy(owner) ?? this.#unfitWhy(owner);
-    if (dead === null) {
-      this.#deadSinceMs = null;
-      return null;
-    }
-    this.#deadSinceMs ??= this.clock.nowMs();
-    // Who holds a copy that counts goes ahead; where the medium alone counts, the partner first, then by preference.
-    const holdsCopy = record.mirror === 'in-sync' || record.source !== null;
-    return holdsCopy || this.#myTurn(this.#deadSinceMs, record.partner) ? dead : null;
-  }
-
-  /** An owner that says that its I/O fails is given time to hand over; then it is claimed from like a dead one. */
-  #unfitWhy(owner: Holder): string | null {
-    const why = this.peers.unfit(owner.server);
-    if (why === null) this.#unfitSinceMs = null;
-    else this.#unfitSinceMs ??= this.clock.nowMs();
-    const late = this.#unfitSinceMs !== null && this.clock.nowMs() - this.#unfitSinceMs >= this.timings.ioMs;
-    return late ? `${owner.server} is unfit and has not handed over: ${why}` : null;
-  }
-
-  /** Each server leaves a volume that anybody may claim to those before it for a while, and to those alive no longer. */
-  #myTurn(sinceMs: number, first: ServerId | null): boolean {
-    const order = this.settings.servers.filter((server) => server !== first);
-    if (first !== null) order.unshift(first);
-    const place = Math.max(0, order.indexOf(this.self.server));
-    return this.clock.nowMs() - sinceMs >= place * this.timings.yieldMs;
   }
 
   #begin(reason: ClaimReason, probed: boolean): void {
@@ -372,6 +359,7 @@ export class Replica {
 
   #announce(tenure: Tenure): void {
     this.#why = null;
+    this.#listens = tenure;
     this.note('door.open', { epoch: tenure.epoch });
     for (const peer of this.peers.servers)
       this.peers.send(peer, { type: 'serving', volume: this.volume, epoch: tenure.epoch });

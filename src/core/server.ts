@@ -100,6 +100,7 @@ export class Server implements ServerControl {
       doors,
       observer,
       unfit: () => this.#unfit,
+      beatTo: (peer) => this.#peers.send(peer, this.#heartbeatTo(peer)),
       probedOfLate: (replica) => this.#health.fresh(replica),
       stopping: () => (this.#departure === null ? 'no' : this.#departure.patient ? 'soon' : 'now'),
       mediumFailed: (volume, fault) => observer.note('medium.failed', volume, { why: fault.message }),
@@ -193,7 +194,9 @@ export class Server implements ServerControl {
     const nowMs = this.#ports.clock.nowMs();
     if (nowMs - this.#offeredMs < this.#settings.timings.retryMs) return;
     this.#offeredMs = nowMs;
-    this.#each((replica) => offer(replica, this.#peers, why));
+    this.#each((replica) => {
+      if (replica.brake.refusal() === null) offer(replica, this.#peers, why);
+    });
   }
 
   // ---- messages -------------------------------------------------------------------------------------------------------

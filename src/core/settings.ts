@@ -63,12 +63,22 @@ export const DEFAULT_TIMINGS: Timings = {
 /** What the volume does when it has lost its partner (docs/durability.md). */
 export type DegradedPolicy = 'write-through' | 'journal' | 'stop';
 
+/**
+ * - `leased`    a grant not older than the lease
+ * - `confirmed` a grant that was asked for after the data were gathered: for machines whose clock a hypervisor can stop
+ */
+export type ReadPolicy = 'leased' | 'confirmed';
+
 export interface VolumeSettings {
   readonly name: VolumeName;
   /** The servers that may own or mirror it, in order of preference; the first is its preferred owner. At least one. */
   readonly servers: readonly ServerId[];
   readonly mediumId: MediumId;
   readonly degraded: DegradedPolicy;
+  /** What authorises a read (design section 5). */
+  readonly reads: ReadPolicy;
+  /** Whether the preferred owner takes the volume back by itself, or only on an administrator's command. */
+  readonly giveback: 'manual' | 'auto';
 }
 
 export interface ServerSettings {

@@ -10,7 +10,7 @@ export function statusOf(replica: Replica): VolumeStatus {
   return {
     volume: replica.volume,
     role: roleOf(replica),
-    serving: tenure !== null && tenure.mayAct(),
+    serving: replica.serving,
     why: replica.why ?? (tenure !== null && !tenure.mayAct() ? 'no authority at the moment' : null),
     version: record?.version ?? (0 as never),
     owner: record?.owner?.server ?? null,

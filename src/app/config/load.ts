@@ -47,6 +47,8 @@ export interface VolumeConfig {
   readonly store: 'journal' | 'memory';
   readonly capacityBytes: number;
   readonly degraded: 'write-through' | 'journal' | 'stop';
+  readonly reads: 'leased' | 'confirmed';
+  readonly giveback: 'manual' | 'auto';
 }
 
 /** The whole cluster, checked. Every path is absolute. */
@@ -165,5 +167,7 @@ function toVolume(table: VolumeTable, medium: MediumConfig): VolumeConfig {
     store: table.store,
     capacityBytes: table['store-capacity'],
     degraded: table.degraded,
+    reads: table.reads,
+    giveback: table.giveback,
   };
 }

@@ -170,6 +170,14 @@ const volume = z
       description:
         "What its owner does without a partner. `write-through`: a write is acknowledged once the synced medium has it. `journal`: once the owner's own journal has it. `stop`: only reads are answered.",
     }),
+    reads: z.enum(['leased', 'confirmed']).default('leased').meta({
+      description:
+        'What authorises a read. `leased`: a grant not older than the lease. `confirmed`: a grant asked for after the data were gathered, a round trip for each batch of reads; for machines that a hypervisor can pause.',
+    }),
+    giveback: z.enum(['manual', 'auto']).default('manual').meta({
+      description:
+        'Whether the first of its servers takes it back by itself, once the mirror has been in sync for 30 s. An automatic giveback is not made after three changes of owner within ten minutes.',
+    }),
   })
   .meta({ description: 'One table for each volume.' });
 

@@ -38,6 +38,7 @@ export class Destager {
   #issued: Sequence = NO_SEQUENCE;
   #steps: readonly Step[] = [];
   #running = false;
+  #failingSinceMs: number | null = null;
   #stopped = false;
   #retry: Timer | null = null;
   #idle: (() => void)[] = [];
@@ -61,6 +62,10 @@ export class Destager {
   /** Steps of the batch on its way. */
   get steps(): readonly Step[] {
     return this.#steps;
+  }
+  /** Since when every batch has failed, by this server's clock; null while the last one did not. */
+  get failingSinceMs(): number | null {
+    return this.#failingSinceMs;
   }
   /** True while medium I/O is on its way. */
   get running(): boolean {
@@ -96,18 +101,21 @@ export class Destager {
       finished: (fault, refused) => {
         this.#running = false;
         this.#steps = [];
-        if (fault === null && !refused) this.#synced = through;
+        if (fault === null && !refused) {
+          this.#synced = through;
+          this.#failingSinceMs = null;
+        }
         for (const run of this.#idle.splice(0)) run();
         if (this.#stopped) return;
         if (fault !== null) this.#again(fault);
         else if (!refused) this.#events.synced(through, writes);
-        this.poke();
       },
     }).run();
   }
 
   /** The same batch is planned and written anew after a pause: nothing of it may be assumed to be on the medium. */
   #again(fault: Fault): void {
+    this.#failingSinceMs ??= this.#clock.nowMs();
     this.#retry = this.#clock.after(this.#retryMs, () => {
       this.#retry = null;
       this.poke();

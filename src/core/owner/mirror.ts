@@ -117,8 +117,10 @@ export class Mirror {
   /** Sends what has not been sent yet. */
   pump(): void {
     if (this.phase === 'asking') return;
-    for (;;) {
-      const operations = this.#world.log().take(after(this.#sent), MESSAGE_OPERATIONS_BYTES);
+    const log = this.#world.log();
+    // No more than the partner has room for: what is behind it follows as it lets go.
+    while (this.#sent === this.#base || log.bytesBetween(this.#released, this.#sent) < this.capacityBytes) {
+      const operations = log.take(after(this.#sent), MESSAGE_OPERATIONS_BYTES);
       if (operations.length === 0 || !this.#send(operations)) return;
     }
   }

@@ -7,7 +7,7 @@
  * 3. `in-sync` is swapped in only when both stores hold everything acknowledged and not on the medium; from the seal
  *    on, nothing is acknowledged that the new copy does not hold (traps T10, T11).
  */
-import { NO_SEQUENCE, higher, lower } from '../../base/names.ts';
+import { higher, lower } from '../../base/names.ts';
 import type { Generation, Incarnation, Sequence, ServerId } from '../../base/names.ts';
 import { OPERATION_HEADER_BYTES } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
@@ -16,20 +16,17 @@ import type { HeartbeatVolume, LinkMessage } from '../../ports/link.ts';
 import { inSync, sole, suspended } from '../record.ts';
 import type { Replica } from '../replica.ts';
 import { Mirror } from './mirror.ts';
+import { Mirrors } from './mirrors.ts';
 import type { CopyPosition } from './mirror.ts';
 import type { Tenure } from './tenure.ts';
 
-const END = Number.MAX_SAFE_INTEGER as Sequence;
 /** A copy that is so few operations behind is sealed: what it still lacks arrives while it is being marked. */
 const SEAL_BEHIND = 1_024;
 
 export class Partnership {
   readonly #replica: Replica;
   readonly #tenure: Tenure;
-  /** The copy that the record names, as long as it may be in force. */
-  #named: Mirror | null = null;
-  /** The copy that is being built to be named next. */
-  #candidate: Mirror | null = null;
+  readonly mirrors: Mirrors;
   #lastGeneration: Generation = 0 as Generation;
   /** Why the named partner counts as lost, and since when; null while it does not. */
   #lost: { readonly why: string; readonly sinceMs: number } | null = null;
@@ -46,41 +43,10 @@ export class Partnership {
   constructor(replica: Replica, tenure: Tenure) {
     this.#replica = replica;
     this.#tenure = tenure;
+    this.mirrors = new Mirrors(replica, tenure);
   }
 
-  // ---- the marks ------------------------------------------------------------------------------------------------------
-
-  /** What the possible records' rules let be acknowledged, given what the own store holds and the medium has synced. */
-  ackable(synced: Sequence): Sequence {
-    const { register } = this.#replica;
-    let mark = END;
-    if (register.mayBe((record) => record.mirror === 'suspended')) mark = synced;
-    if (register.known?.epoch !== this.#tenure.epoch || this.#namesUnknown()) return NO_SEQUENCE;
-    for (const mirror of this.#mirrors()) if (this.#mustConfirm(mirror)) mark = lower(mark, mirror.stored);
-    return mark;
-  }
-
-  /** What may go to the medium: confirmed, or the record is known not to be `in-sync` (I6). */
-  destageable(): Sequence {
-    let mark = this.#namesUnknown() ? this.#tenure.ackable : END;
-    for (const mirror of this.#mirrors())
-      if (this.#mustConfirm(mirror)) mark = lower(mark, higher(mirror.stored, this.#tenure.ackable));
-    return mark;
-  }
-
-  /** What no mirror needs any more: each has let go of it. */
-  releasable(): Sequence {
-    let mark = END;
-    for (const mirror of this.#mirrors()) mark = lower(mark, mirror.released);
-    return mark;
-  }
-
-  /** Room for undestaged operations: the smallest of the stores that hold them. */
-  get capacityBytes(): number {
-    let bytes = this.#replica.copy.store.capacityBytes;
-    for (const mirror of this.#mirrors()) bytes = Math.min(bytes, mirror.capacityBytes);
-    return bytes;
-  }
+  // ---- what it asks of the tenure ---
 
   /** Somebody waits for the medium: acknowledgements, or the drain. */
   get wantsDestage(): boolean {
@@ -96,27 +62,6 @@ export class Partnership {
     return this.#replica.register.settled && this.#replica.register.known?.mirror === 'in-sync';
   }
 
-  #mirrors(): readonly Mirror[] {
-    if (this.#named === null) return this.#candidate === null ? [] : [this.#candidate];
-    return this.#candidate === null ? [this.#named] : [this.#named, this.#candidate];
-  }
-
-  #mayBeNamed(mirror: Mirror): boolean {
-    return this.#replica.register.mayBe((r) => r.mirror === 'in-sync' && r.generation === mirror.generation);
-  }
-
-  /** A record may be in force that names a copy which is not tended here: nothing may be taken for confirmed by it. */
-  #namesUnknown(): boolean {
-    const mirrors = this.#mirrors();
-    return this.#replica.register.mayBe(
-      (r) => r.mirror === 'in-sync' && !mirrors.some((mirror) => mirror.generation === r.generation),
-    );
-  }
-
-  #mustConfirm(mirror: Mirror): boolean {
-    return mirror.closing || this.#mayBeNamed(mirror);
-  }
-
   // ---- the decisions --------------------------------------------------------------------------------------------------
 
   judge(): void {
@@ -130,15 +75,15 @@ export class Partnership {
 
   /** Lets go of copies that the settled record no longer names. */
   #settleNames(record: VolumeRecord): void {
-    if (this.#candidate !== null && this.#isNamed(record, this.#candidate)) {
-      this.#named = this.#candidate;
-      this.#named.phase = 'named';
-      this.#candidate = null;
+    if (this.mirrors.candidate !== null && this.#isNamed(record, this.mirrors.candidate)) {
+      this.mirrors.named = this.mirrors.candidate;
+      this.mirrors.named.phase = 'named';
+      this.mirrors.candidate = null;
       this.#lost = null;
       this.#gone = null;
     }
-    if (this.#named !== null && !this.#isNamed(record, this.#named)) {
-      this.#named = null;
+    if (this.mirrors.named !== null && !this.#isNamed(record, this.mirrors.named)) {
+      this.mirrors.named = null;
       this.#lost = null;
       this.#gone = null;
     }
@@ -149,13 +94,13 @@ export class Partnership {
   }
 
   #judgeInSync(record: VolumeRecord): void {
-    const named = this.#named;
+    const named = this.mirrors.named;
     if (named === null) return this.#drainUnnamed(record);
     const why = this.#whyLost(named);
     if (why === null) {
       if (this.#lost !== null) this.#note('partner.back', { partner: named.peer });
       this.#lost = null;
-      if (this.#candidate !== null) this.#drop('the partner is back');
+      if (this.mirrors.candidate !== null) this.#drop('the partner is back');
       return;
     }
     const nowMs = this.#replica.clock.nowMs();
@@ -184,8 +129,6 @@ export class Partnership {
     const { peers, timings } = this.#replica;
     if (this.#gone !== null) return this.#gone;
     if (!peers.alive(named.peer)) return `no path of the link to ${named.peer} carries`;
-    const unfit = peers.unfit(named.peer);
-    if (unfit !== null) return `${named.peer} is unfit: ${unfit}`;
     const waitedMs = this.#tenure.waitedMs(named.stored);
     if (waitedMs < timings.confirmMs) return null;
     return `${named.peer} has not confirmed an operation for ${Math.round(waitedMs)} ms`;
@@ -210,7 +153,11 @@ export class Partnership {
   #judgeAlone(record: VolumeRecord): void {
     if (this.#tendCandidate(record, null)) return;
     if (record.mirror === 'sole') {
-      if (this.#tenure.destager.synced === this.#tenure.last && this.#candidate === null && this.#tenure.mayAct())
+      if (
+        this.#tenure.destager.synced === this.#tenure.last &&
+        this.mirrors.candidate === null &&
+        this.#tenure.mayAct()
+      )
         this.#swap(
           suspended(record, this.#nextGeneration(record), this.#replica.ids.draw(), 'everything is on the medium'),
           () => this.#tenure.destager.synced === this.#tenure.last,
@@ -219,7 +166,7 @@ export class Partnership {
     }
     const { settings, copy, timings } = this.#replica;
     const slow = this.#tenure.waitedMs(this.#tenure.destager.synced) > timings.heartbeatMs;
-    if (settings.degraded === 'journal' && copy.store.kind === 'journal' && this.#candidate === null && slow)
+    if (settings.degraded === 'journal' && copy.store.kind === 'journal' && this.mirrors.candidate === null && slow)
       this.#goSole(record, record.why);
   }
 
@@ -236,17 +183,16 @@ export class Partnership {
 
   /** Builds, seals and names a copy; false when there is nobody to build one with. */
   #tendCandidate(record: VolumeRecord, instead: ServerId | null): boolean {
-    const candidate = this.#candidate;
+    const candidate = this.mirrors.candidate;
     if (candidate === null) return this.#pick(record, instead);
     const { peers, timings, clock } = this.#replica;
     if (this.#tenure.holding) this.#drop('the volume is being handed over');
     else if (!peers.alive(candidate.peer)) this.#drop('its link is cut');
     else if (peers.incarnation(candidate.peer) !== candidate.incarnation) this.#drop('it restarted');
-    else if (peers.unfit(candidate.peer) !== null) this.#drop('it is unfit');
     else if (clock.nowMs() - candidate.progressMs > timings.confirmMs) this.#drop('it makes no progress');
     else if (candidate.phase === 'building') this.#seal(record, candidate);
     else if (candidate.phase === 'sealed' && this.#marked === candidate.generation) this.#name(record, candidate);
-    return this.#candidate !== null;
+    return this.mirrors.candidate !== null;
   }
 
   #pick(record: VolumeRecord, instead: ServerId | null): boolean {
@@ -258,12 +204,11 @@ export class Partnership {
         server !== self.server &&
         server !== instead &&
         peers.alive(server) &&
-        peers.unfit(server) === null &&
         nowMs >= (this.#notBefore.get(server) ?? 0),
     );
     if (peer === undefined) return false;
     const life = { volume: this.#replica.volume, epoch: this.#tenure.epoch, generation: this.#nextGeneration(record) };
-    this.#candidate = new Mirror(peer, peers.incarnation(peer), life, this.#replica.copy.log.base, {
+    this.mirrors.candidate = new Mirror(peer, peers.incarnation(peer), life, this.#replica.copy.log.base, {
       log: () => this.#replica.copy.log,
       acknowledged: () => this.#tenure.acknowledged,
       synced: () => this.#tenure.destager.synced,
@@ -277,9 +222,9 @@ export class Partnership {
   }
 
   #drop(why: string): void {
-    const candidate = this.#candidate;
+    const candidate = this.mirrors.candidate;
     if (candidate === null) return;
-    this.#candidate = null;
+    this.mirrors.candidate = null;
     this.#notBefore.set(candidate.peer, this.#replica.clock.nowMs() + this.#replica.timings.retryMs);
     this.#note('resync.dropped', { partner: candidate.peer, why });
     this.#tenure.release();
@@ -287,7 +232,7 @@ export class Partnership {
 
   /** Asks again for what has not been answered. */
   #ask(): void {
-    const candidate = this.#candidate;
+    const candidate = this.mirrors.candidate;
     if (candidate === null) return;
     this.#askedMs = this.#replica.clock.nowMs();
     const ask: LinkMessage | null =
@@ -305,6 +250,8 @@ export class Partnership {
     // From here on it must confirm: what may be acknowledged stands still until it has caught up with it.
     candidate.closing = true;
     if (candidate.stored < this.#tenure.ackable || copy.stored < this.#tenure.ackable) return;
+    // One mark at a time: a later one must not take back what a swap on its way relies on.
+    if (this.#marking !== null) return;
     candidate.phase = 'sealing';
     this.#ask();
     this.#markOwn(record, candidate.generation, () => this.#tenure.wake());
@@ -327,12 +274,12 @@ export class Partnership {
     this.#note('swap.in-sync', { partner: candidate.peer, generation: candidate.generation });
     this.#swap(
       inSync(record, store, candidate.generation, this.#replica.ids.draw()),
-      () => this.#candidate === candidate && this.#replica.peers.alive(candidate.peer),
+      () => this.mirrors.candidate === candidate && this.#replica.peers.alive(candidate.peer),
     );
   }
 
   #swap(next: VolumeRecord, wanted: () => boolean): void {
-    const candidate = this.#candidate;
+    const candidate = this.mirrors.candidate;
     const { register } = this.#replica;
     register.swap(next, {
       wanted: () => !this.#over && wanted(),
@@ -341,7 +288,7 @@ export class Partnership {
         if (this.#over || register.known?.epoch !== this.#tenure.epoch) return;
         if (won) this.#note(`mirror.${next.mirror}`, { generation: next.generation, why: next.why });
         // A copy whose swap did not happen is never named again: its generation is spent.
-        else if (candidate !== null && this.#candidate === candidate && candidate.phase === 'sealed')
+        else if (candidate !== null && this.mirrors.candidate === candidate && candidate.phase === 'sealed')
           this.#drop('its swap did not happen');
         this.#tenure.wake();
       },
@@ -362,7 +309,8 @@ export class Partnership {
 
   /** Lines for the heartbeat to `peer`. */
   heartbeatTo(peer: ServerId): HeartbeatVolume[] {
-    return this.#mirrors()
+    return this.mirrors
+      .all()
       .filter((mirror) => mirror.peer === peer && mirror.phase !== 'asking')
       .map((mirror) => ({
         ...mirror.life,
@@ -374,16 +322,16 @@ export class Partnership {
 
   /** New operations of this turn. */
   forward(operations: readonly Operation[]): void {
-    for (const mirror of this.#mirrors()) mirror.forward(operations);
+    for (const mirror of this.mirrors.all()) mirror.forward(operations);
   }
 
   /** The medium has synced more: the partners may let go of it. */
   synced(): void {
-    for (const mirror of this.#mirrors()) mirror.release();
+    for (const mirror of this.mirrors.all()) mirror.release();
   }
 
   rerouted(peer: ServerId): void {
-    for (const mirror of this.#mirrors())
+    for (const mirror of this.mirrors.all())
       if (mirror.peer === peer && mirror.incarnation === this.#replica.peers.incarnation(peer)) mirror.resend();
   }
 
@@ -420,24 +368,24 @@ export class Partnership {
       position !== null &&
       (mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position));
     if (kept) {
-      if (mirror === this.#candidate) return this.#tenure.wake();
+      if (mirror === this.mirrors.candidate) return this.#tenure.wake();
       this.#tenure.release();
       return this.#tenure.advance();
     }
     const why = `${from} has no copy any more that could be completed`;
     // While a swap that may name it is on its way, its rule holds; it is judged when that is settled.
-    if (mirror === this.#named) this.#gone = why;
+    if (mirror === this.mirrors.named) this.#gone = why;
     else if (this.#replica.register.settled) this.#drop(why);
     this.#tenure.wake();
   }
 
   #find(from: ServerId, generation: Generation): Mirror | null {
-    return this.#mirrors().find((mirror) => mirror.peer === from && mirror.generation === generation) ?? null;
+    return this.mirrors.all().find((mirror) => mirror.peer === from && mirror.generation === generation) ?? null;
   }
 
   /** Whether a grant by `from` in that life counts now: the settled record names its copy, and it is the same process. */
   counts(from: ServerId, incarnation: Incarnation, generation: Generation): boolean {
-    const named = this.#named;
+    const named = this.mirrors.named;
     return (
       this.inSync &&
       named !== null &&
@@ -449,7 +397,7 @@ export class Partnership {
   }
 
   tick(): void {
-    for (const mirror of this.#mirrors()) {
+    for (const mirror of this.mirrors.all()) {
       mirror.tick();
       mirror.release();
     }
@@ -458,8 +406,8 @@ export class Partnership {
 
   end(): void {
     this.#over = true;
-    this.#named = null;
-    this.#candidate = null;
+    this.mirrors.named = null;
+    this.mirrors.candidate = null;
   }
 
   #note(event: string, fields: Record<string, string | number | boolean | null>): void {

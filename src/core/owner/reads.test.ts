@@ -67,6 +67,8 @@ class World {
     },
     retryMs: RETRY_MS,
     giveUpMs: GIVE_UP_MS,
+    confirmedSince: () => true,
+    askGrant: () => undefined,
     mayAnswer: () => this.authority,
     failed: (fault) => this.failures.push(fault),
   });

@@ -41,6 +41,10 @@ export interface ReadWorld {
   /** A medium that fails a read for so long makes it fail to the client. */
   readonly giveUpMs: number;
   mayAnswer(): boolean;
+  /** `confirmed` reads: a grant was asked for at or after `gatheredMs`. Always true for `leased` ones. */
+  confirmedSince(gatheredMs: number): boolean;
+  /** Asks for a grant; `confirmedSince` tells when it came. */
+  askGrant(): void;
   /** A medium read failed: evidence for the detectors. */
   failed(fault: Fault): void;
 }
@@ -48,9 +52,11 @@ export interface ReadWorld {
 export class Reads {
   readonly #world: ReadWorld;
   readonly #waiting = new MinHeap<View>();
-  #unanswered: (() => void)[] = [];
+  #unanswered: { readonly gatheredMs: number; readonly answer: () => void }[] = [];
   #ackable: Sequence = NO_SEQUENCE;
   #ended = false;
+  /** The end of this turn will answer, or ask for the grant to answer with. */
+  #turning = false;
   /** Answered since the tenure began. */
   answered = 0;
 
@@ -95,7 +101,10 @@ export class Reads {
   /** Authority may have come back: what was gathered meanwhile is answered. */
   answerWaiting(): void {
     if (this.#unanswered.length === 0 || !this.#world.mayAnswer()) return;
-    for (const answer of this.#unanswered.splice(0)) answer();
+    const ready = this.#unanswered.filter((read) => this.#world.confirmedSince(read.gatheredMs));
+    if (ready.length === 0) return;
+    this.#unanswered = this.#unanswered.filter((read) => !this.#world.confirmedSince(read.gatheredMs));
+    for (const { answer } of ready) answer();
   }
 
   /** Nothing is answered any more. */
@@ -151,8 +160,15 @@ export class Reads {
       send();
     };
     if (this.#ended) return;
-    this.#unanswered.push(answer);
-    if (this.#unanswered.length === 1) this.#world.clock.soon(() => this.answerWaiting());
+    this.#unanswered.push({ gatheredMs: this.#world.clock.nowMs(), answer });
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#world.clock.soon(() => {
+      this.#turning = false;
+      // One question for all that were gathered in this turn.
+      this.#world.askGrant();
+      this.answerWaiting();
+    });
   }
 
   /** A failed medium read is tried again for a while: the path may come back, or the partner take over. */

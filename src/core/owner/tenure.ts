@@ -72,6 +72,10 @@ export class Tenure implements VolumeService {
       retryMs: timings.retryMs,
       giveUpMs: timings.retryMs * READ_RETRIES,
       mayAnswer: () => this.mayAct(),
+      confirmedSince: (gatheredMs) => replica.settings.reads === 'leased' || authority.confirmedSince(gatheredMs),
+      askGrant: () => {
+        if (replica.settings.reads === 'confirmed') replica.askGrant();
+      },
       failed: (fault) => replica.mediumFailed(fault),
     });
     this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, {
@@ -128,7 +132,7 @@ export class Tenure implements VolumeService {
     if (!this.partnership.acceptsWrites) return false;
     const targetBytes = request.target === '' ? 0 : Buffer.byteLength(request.target);
     const cost = OPERATION_HEADER_BYTES + targetBytes + request.data.length;
-    if (this.#replica.copy.log.bytes + cost > this.partnership.capacityBytes) {
+    if (this.#replica.copy.log.bytes + cost > this.partnership.mirrors.capacityBytes) {
       this.destager.poke();
       return false;
     }
@@ -238,7 +242,7 @@ export class Tenure implements VolumeService {
     if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return;
     this.#ackable = higher(
       this.#ackable,
-      lower(this.#replica.copy.stored, this.partnership.ackable(this.destager.synced)),
+      lower(this.#replica.copy.stored, this.partnership.mirrors.ackable(this.destager.synced)),
     );
     this.#answer();
     this.#reads.wake(this.#ackable);
@@ -261,7 +265,7 @@ export class Tenure implements VolumeService {
   }
 
   #destageable(): Sequence {
-    return lower(this.#replica.copy.stored, this.partnership.destageable());
+    return lower(this.#replica.copy.stored, this.partnership.mirrors.destageable());
   }
 
   /** Destages at once when somebody waits for it, else when the oldest is old enough or the store fills up. */
@@ -270,7 +274,7 @@ export class Tenure implements VolumeService {
     if (this.destager.synced >= copy.log.last) return;
     const oldest = this.#oldestAfter(this.destager.synced);
     const old = oldest !== null && clock.nowMs() - oldest >= timings.destageMs;
-    const filling = copy.log.bytes * 4 >= this.partnership.capacityBytes;
+    const filling = copy.log.bytes * 4 >= this.partnership.mirrors.capacityBytes;
     if (old || filling || this.#holding || this.#queue.length > 0 || this.partnership.wantsDestage)
       this.destager.poke();
   }
@@ -287,7 +291,7 @@ export class Tenure implements VolumeService {
   /** Drops from memory and store what the medium and every partner that mirrors have seen the end of. */
   release(): void {
     const { copy } = this.#replica;
-    const through = lower(this.destager.synced, this.partnership.releasable());
+    const through = lower(this.destager.synced, this.partnership.mirrors.releasable());
     if (through <= copy.log.base) return;
     this.counts.destagedOperations += through - copy.log.base;
     for (let sequence = after(copy.log.base); sequence <= through; sequence = after(sequence)) {
@@ -357,6 +361,11 @@ export class Tenure implements VolumeService {
     this.#admit();
   }
 
+  /** A grant arrived: reads that asked for one may be answered. */
+  confirmed(): void {
+    if (!this.#over) this.#reads.answerWaiting();
+  }
+
   // ---- the end --------------------------------------------------------------------------------------------------------
 
   /** Planned: requests wait from now on; what was admitted is still answered and destaged. */
@@ -385,6 +394,8 @@ export class Tenure implements VolumeService {
   end(idle: () => void): void {
     if (this.#over) return this.destager.stop(idle);
     this.#over = true;
+    // The log and the store stay the same log, whoever asks for its tail.
+    if (this.#batch.length > 0) this.#replica.copy.flush(this.#batch.splice(0), this.#acknowledged);
     this.#authority.end();
     this.#reads.end();
     this.#queue.clear();

@@ -1,0 +1,54 @@
+/**
+ * The brake on changes of owner that nobody needs at once: givebacks and hand-overs for unfitness (design section 4,
+ * "Flapping"). A stable period first; after a few changes in a short time an administrator is asked; it expires. It never
+ * stops a claim on a dead owner (trap T31), nor what an administrator asks for.
+ */
+import type { Epoch } from '../base/names.ts';
+import type { VolumeRecord } from '../ports/coordinator.ts';
+import type { Clock } from '../ports/clock.ts';
+
+/** The volume stays in sync under one owner for so long before it is given back by itself. */
+const STABLE_MS = 30_000;
+/** Changes of owner within `WINDOW_MS` after which no more is made without need. */
+const CHANGES = 3;
+const WINDOW_MS = 600_000;
+
+export class Brake {
+  readonly #clock: Clock;
+  #epoch: Epoch | null = null;
+  #state = '';
+  #sinceMs = 0;
+  #changesMs: number[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes note of the record: every epoch is a change, every state begins its stable period anew. */
+  see(record: VolumeRecord): void {
+    const state = `${record.epoch} ${record.mirror}`;
+    if (state === this.#state) return;
+    const nowMs = this.#clock.nowMs();
+    if (this.#epoch !== null && record.epoch !== this.#epoch) this.#changesMs.push(nowMs);
+    if (this.#changesMs.length > CHANGES) this.#changesMs.shift();
+    this.#epoch = record.epoch;
+    this.#state = state;
+    this.#sinceMs = nowMs;
+  }
+
+  /** Why no change may be made that is not needed at once; null when one may. */
+  refusal(): string | null {
+    const nowMs = this.#clock.nowMs();
+    const oldest = this.#changesMs.at(-CHANGES);
+    if (oldest === undefined || nowMs - oldest >= WINDOW_MS) return null;
+    const leftS = Math.ceil((WINDOW_MS - (nowMs - oldest)) / 1_000);
+    return `the owner changed ${CHANGES} times of late; another ${leftS} s without a change, or an administrator’s command`;
+  }
+
+  /** The same, and the stable period before an automatic giveback. */
+  givebackRefusal(): string | null {
+    const leftMs = STABLE_MS - (this.#clock.nowMs() - this.#sinceMs);
+    if (leftMs > 0) return `stable for another ${Math.ceil(leftMs / 1_000)} s`;
+    return this.refusal();
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * The occasion for a claim: why this server should own the volume now, and whether others come first (design section 4,
+ * "When"). Whether it may is the record's rule (`record.ts`).
+ */
+import type { ServerId } from '../base/names.ts';
+import type { Holder, VolumeRecord } from '../ports/coordinator.ts';
+import type { Replica } from './replica.ts';
+import type { Suspicion } from './suspicion.ts';
+
+export class Occasion {
+  readonly #replica: Replica;
+  readonly #suspicion: Suspicion;
+  readonly #startedMs: number;
+  #deadSinceMs: number | null = null;
+  #unfitSinceMs: number | null = null;
+
+  constructor(replica: Replica, suspicion: Suspicion) {
+    this.#replica = replica;
+    this.#suspicion = suspicion;
+    this.#startedMs = replica.clock.nowMs();
+  }
+
+  /** Null when the volume is in good hands or others come first. */
+  why(record: VolumeRecord): string | null {
+    const owner = record.owner;
+    if (owner === null) return this.#myTurn(this.#startedMs, null) ? 'nobody has owned the volume yet' : null;
+    if (owner.server === this.#replica.self.server)
+      return owner.incarnation === this.#replica.self.incarnation
+        ? 'a claim of this server’s landed late'
+        : 'this server restarted';
+    const dead = this.#suspicion.deadWhy(owner) ?? this.#unfitWhy(owner);
+    if (dead === null) {
+      this.#deadSinceMs = null;
+      return null;
+    }
+    this.#deadSinceMs ??= this.#replica.clock.nowMs();
+    // Who holds a copy that counts goes ahead; where the medium alone counts, the partner first, then by preference.
+    const holdsCopy = record.mirror === 'in-sync' || record.source !== null;
+    return holdsCopy || this.#myTurn(this.#deadSinceMs, record.partner) ? dead : null;
+  }
+
+  /** An owner that says that its I/O fails is given time to hand over; then it is fenced and claimed from. */
+  #unfitWhy(owner: Holder): string | null {
+    const why = this.#replica.peers.unfit(owner.server);
+    // What hangs there may still land: only a fence keeps it from the medium. What fails there is handed over.
+    if (!this.#replica.fence.configured || why === null || this.#replica.unfit !== null) this.#unfitSinceMs = null;
+    else this.#unfitSinceMs ??= this.#replica.clock.nowMs();
+    const late =
+      this.#unfitSinceMs !== null && this.#replica.clock.nowMs() - this.#unfitSinceMs >= this.#replica.timings.ioMs;
+    return late ? `${owner.server} is unfit and has not handed over: ${why}` : null;
+  }
+
+  /** Each server leaves a volume that anybody may claim to those before it for a while, and to those alive no longer. */
+  #myTurn(sinceMs: number, first: ServerId | null): boolean {
+    const order = this.#replica.settings.servers.filter((server) => server !== first);
+    if (first !== null) order.unshift(first);
+    const place = Math.max(0, order.indexOf(this.#replica.self.server));
+    return this.#replica.clock.nowMs() - sinceMs >= place * this.#replica.timings.yieldMs;
+  }
+}
