@@ -16,6 +16,8 @@ import type { SimStore } from './store.ts';
 /** What the auditor may look at. */
 export interface Truth {
   recordOf(volume: number): VolumeRecord;
+  /** The storm is over: every server can be reached. */
+  readonly healed: boolean;
   /** Every disk that ever had a store of this volume, by store id. */
   diskOf(volume: number, store: string): Disk | null;
   readonly device: Device;
@@ -31,6 +33,10 @@ interface VolumeAudit {
   /** Epoch and server of the newest answer. */
   answeredEpoch: number;
   answeredBy: string;
+  /** Processes whose claim has landed. */
+  readonly claimants: Set<string>;
+  /** Epochs whose copies an administrator gave up. */
+  readonly givenUp: Set<number>;
   /** Set while a loss was named and accepted, until the content is known again. */
   reset: boolean;
 }
@@ -51,6 +57,8 @@ export class Auditor {
       numbers: new Map(),
       answeredEpoch: 0,
       answeredBy: '',
+      claimants: new Set(),
+      givenUp: new Set(),
       reset: false,
     }));
   }
@@ -83,6 +91,11 @@ export class Auditor {
 
   /** A store's entries became durable. */
   committed(store: SimStore, voided: boolean, dropped: boolean): void {
+    const { givenUp, name } = this.#volume(store.volumeIndex);
+    for (const log of store.disk.voided.splice(0)) {
+      if (!log.complete || log.operations === 0 || !givenUp.has(log.epoch)) continue;
+      this.#ctx.fail('T30 what was given up is kept', `${name}: ${store.life.server} erased ${log.operations} operations of epoch ${log.epoch}`);
+    }
     if (voided || dropped) this.recoverable(store.volumeIndex, voided ? 'a log was voided' : 'operations were released');
   }
 
@@ -96,7 +109,15 @@ export class Auditor {
     if (after.losses.length > before.losses.length || after.losses.at(-1) !== before.losses.at(-1)) this.#lossAccepted(volume, before);
     if (after.owner?.server !== before.owner?.server && after.epoch > before.epoch) this.#ctx.tally.takeovers++;
     if (after.epoch > before.epoch) this.#ctx.tally.claims++;
+    if (after.owner !== null) audit.claimants.add(after.owner.incarnation);
     this.recoverable(volume, `the record became ${after.mirror}`);
+  }
+
+  /** A fence is run (section 4, step 2): only by one whose swap is done. */
+  fences(life: Life, volume: VolumeName): void {
+    const audit = this.volumes.find((v) => v.name === volume);
+    if (audit?.claimants.has(life.incarnation)) return;
+    this.#ctx.fail('fence after the swap', `${volume}: ${life.server} runs the fence although no swap of its own was done`);
   }
 
   /** A write to the medium was issued (invariants I3, I4, I6, I7 and trap T5). */
@@ -233,9 +254,11 @@ export class Auditor {
       const disk = truth.diskOf(volume, id);
       return disk !== null && !disk.lost;
     });
-    if (onMediumAlone(before) || left.length > 0) {
+    // In the storm an administrator may give up what cannot be reached; in a healthy cluster only what is gone.
+    if (onMediumAlone(before) || (truth.healed && left.length > 0)) {
       this.#ctx.fail('I10 a loss only when it cannot be avoided', `${audit.name}: a loss was accepted while ${before.mirror} and ${left.length} named copies were there`);
     }
+    audit.givenUp.add(before.source?.epoch ?? before.epoch);
     audit.reset = true;
   }
 

@@ -1,7 +1,7 @@
 /** Runs many worlds one after the other, counts what happened in them, and shrinks what fails. */
 import { applyCut, formatCut, type Cut } from './cut.ts';
 import type { Failure, Tally } from './context.ts';
-import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './plan.ts';
+import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
 import { run, type Report, type RunOptions } from './run.ts';
 import { shrink } from './shrink.ts';
 

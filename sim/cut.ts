@@ -74,12 +74,18 @@ export function applyCut(plan: WorldPlan, cut: Cut): WorldPlan {
 /** The fault in the smaller world, or nothing when it spoke of what is not there. */
 function fitting(fault: PlannedFault, servers: number, volumes: readonly number[]): PlannedFault[] {
   const { when, trouble } = fault;
-  if ('server' in when && when.server >= servers) return [];
+  let { aim } = fault;
+  if ('server' in when && when.server !== null && when.server >= servers) return [];
   if ('server' in trouble && trouble.server !== null && trouble.server >= servers) return [];
   if ('from' in trouble && (trouble.from >= servers || trouble.to >= servers)) return [];
-  if (!('volume' in trouble)) return [fault];
+  if (aim !== null && 'volume' in aim) {
+    const volume = volumes.indexOf(aim.volume);
+    if (volume < 0) return [];
+    aim = { ...aim, volume };
+  }
+  if (!('volume' in trouble)) return [{ when, trouble, aim }];
   const volume = volumes.indexOf(trouble.volume);
   if (volume < 0) return [];
   const moved: Trouble = { ...trouble, volume };
-  return [{ when, trouble: moved }];
+  return [{ when, trouble: moved, aim }];
 }

@@ -34,6 +34,8 @@ export class Disk {
   /** Issued, not durable. */
   pending: Entry[] = [];
   torn = 0;
+  /** Logs that were replaced by another one, since this was last emptied. */
+  voided: { readonly epoch: Epoch; readonly complete: boolean; readonly operations: number }[] = [];
   readonly aside: AsideLog[] = [];
   /** Every tag this store ever durably held. */
   readonly everHeld = new Set<number>();
@@ -86,6 +88,10 @@ export class Disk {
   #apply(entry: Entry): void {
     switch (entry.type) {
       case 'begin':
+        if (this.durable !== null) {
+          const { head, operations } = this.durable;
+          this.voided.push({ epoch: head.epoch, complete: head.complete, operations: operations.length });
+        }
         this.durable = { head: entry.head, released: entry.head.base, acknowledged: entry.head.base, operations: [] };
         this.torn = 0;
         this.lost = false;

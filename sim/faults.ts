@@ -1,7 +1,7 @@
 /** Carries a plan's faults out in a world, each within the fault model of docs/simulator.md, and heals everything. */
 import type { VolumeName } from '../src/base/names.ts';
 import type { Hook } from './context.ts';
-import { describeFault, type PlannedFault, type Trouble } from './plan.ts';
+import { describeFault, type Aim, type PlannedFault, type Trouble } from './plan.ts';
 import type { Host, World } from './world.ts';
 
 /** An administrator's request that has not been answered. */
@@ -14,7 +14,7 @@ export interface OpenRequest {
 
 export class Faults {
   readonly #world: World;
-  readonly #waiting: { readonly fault: PlannedFault; readonly on: Hook; readonly server: number; left: number }[] = [];
+  readonly #waiting: { readonly fault: PlannedFault; readonly on: Hook; readonly server: number | null; left: number }[] = [];
   #over = false;
   readonly requests = new Set<OpenRequest>();
 
@@ -26,7 +26,7 @@ export class Faults {
     const { ctx, plan } = this.#world;
     for (const fault of plan.faults) {
       const { when } = fault;
-      if ('atMs' in when) ctx.after(when.atMs, () => this.#begin(fault));
+      if ('atMs' in when) ctx.after(when.atMs, () => this.#begin(fault, null));
       else this.#waiting.push({ fault, on: when.on, server: when.server, left: when.nth });
     }
     ctx.onHook = (hook, server) => this.#hooked(hook, server);
@@ -62,20 +62,38 @@ export class Faults {
 
   #hooked(hook: Hook, server: number): void {
     for (const waiting of this.#waiting) {
-      if (waiting.on !== hook || waiting.server !== server || waiting.left === 0) continue;
+      if (waiting.on !== hook || waiting.left === 0 || (waiting.server !== null && waiting.server !== server)) continue;
       if (--waiting.left > 0) continue;
       const { when } = waiting.fault;
-      this.#world.ctx.after('afterMs' in when ? when.afterMs : 0, () => this.#begin(waiting.fault));
+      this.#world.ctx.after('afterMs' in when ? when.afterMs : 0, () => this.#begin(waiting.fault, server));
     }
   }
 
-  #begin(fault: PlannedFault): void {
+  #begin(fault: PlannedFault, at: number | null): void {
     const { ctx } = this.#world;
     if (this.#over || ctx.now > this.#world.plan.stormMs) return;
+    const trouble = this.#aimed(fault.trouble, fault.aim, at);
+    if (trouble === null) return;
     ctx.tally.faults++;
-    ctx.digest.text(fault.trouble.kind);
-    ctx.tell('fault', -1, describeFault(fault));
-    this.#trouble(fault.trouble);
+    ctx.digest.text(trouble.kind);
+    if (ctx.story !== null) ctx.tell('fault', -1, describeFault({ ...fault, trouble }));
+    this.#trouble(trouble);
+  }
+
+  /** The trouble, at the server that it is aimed at; null when there is none such. */
+  #aimed(trouble: Trouble, aim: Aim | null, at: number | null): Trouble | null {
+    if (aim === null) return trouble;
+    const world = this.#world;
+    let target = at;
+    if (aim.role !== 'self') {
+      const record = world.register.records[aim.volume];
+      const server = aim.role === 'owner' ? record?.owner?.server : record?.partner;
+      target = world.hosts.find((h) => h.id === server)?.index ?? null;
+    }
+    if (target === null) return null;
+    if ('server' in trouble && trouble.server !== null) return { ...trouble, server: target };
+    if (!('from' in trouble) || trouble.from === target) return trouble;
+    return { ...trouble, from: target, to: trouble.to === target ? trouble.from : trouble.to };
   }
 
   /** Undoes something later, unless everything has been healed by then. */
@@ -99,16 +117,17 @@ export class Faults {
       }
       case 'cut':
         return this.#cut(t.from, t.to, t.path, t.both, t.forMs);
-      case 'reset': {
-        const wire = world.network.wireOf(t.from, t.to, t.path % world.plan.paths);
-        wire?.drop(0);
-        wire?.drop(1);
+      case 'reset':
+        world.network.wireOf(t.from, t.to, t.path % world.plan.paths)?.reset();
         return;
-      }
       case 'slow-link': {
-        for (const wire of world.network.wires) if (wire.sides[0].index === t.from || wire.sides[1].index === t.from) wire.extraMs = t.extraMs;
+        const path = t.path === null ? null : t.path % world.plan.paths;
+        const slowed = world.network.wires.filter(
+          (wire) => wire.sides.some((side) => side.index === t.from) && (path === null || wire.path === path),
+        );
+        for (const wire of slowed) wire.extraMs = t.extraMs;
         this.#later(t.forMs, () => {
-          for (const wire of world.network.wires) wire.extraMs = 0;
+          for (const wire of slowed) wire.extraMs = 0;
         });
         return;
       }
@@ -158,6 +177,8 @@ export class Faults {
         return this.#stop(host(t.server), t.downMs);
       case 'power':
         return this.#power(t.downMs);
+      case 'give-up':
+        return this.#giveUp(host(t.server), t.volume);
     }
   }
 
@@ -287,6 +308,19 @@ export class Faults {
         },
       );
     });
+  }
+
+  /** An administrator in a hurry gives up what cannot be reached; the core may refuse. */
+  #giveUp(host: Host, volume: number): void {
+    const world = this.#world;
+    const { life, server } = host;
+    if (life === null || server === null || host.disks[volume] === null) return;
+    const name = world.names[volume] as VolumeName;
+    life.call(() =>
+      server.acceptLoss(name, (fault) => {
+        world.ctx.tell('note', host.index, `${name}: ${fault === null ? 'what cannot be reached is given up' : `not given up: ${fault.message}`}`);
+      }),
+    );
   }
 
   #stop(host: Host, downMs: number): void {

@@ -89,6 +89,16 @@ class Wire {
     this.attemptSoon();
   }
 
+  /** The connection breaks by itself: what is under way is lost, and each side hears of it in its own time. */
+  reset(): void {
+    const connection = this.connection;
+    if (connection === null) return;
+    for (const side of [0, 1] as const) {
+      connection.directions[side].lost = true;
+      this.#ctx.after(this.#prng.latency(this.latencyMs * 5), () => this.#close(connection, side, 'closed'));
+    }
+  }
+
   /** The process at `side` ended. Its host, if up, tells the other side. */
   ended(side: 0 | 1): void {
     const connection = this.connection;

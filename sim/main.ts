@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { DegradedPolicy } from '../src/core/settings.ts';
 import { campaign, describeTotals, replay, replayCommand, type Totals } from './campaign.ts';
 import { applyCut, parseCut, type Cut } from './cut.ts';
-import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './plan.ts';
+import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
 import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 

@@ -13,6 +13,8 @@ export interface Undertaker {
   hostUp(server: ServerId): boolean;
   /** Takes the machine down hard, as a fence does; false when the fault budget forbids it. */
   shoot(life: Life): boolean;
+  /** A fence is about to be run. */
+  fences(life: Life, volume: VolumeName): void;
   /** The storm is over: everything works. */
   readonly healed: boolean;
 }
@@ -60,6 +62,7 @@ export class SimFence implements Fence {
   }
 
   run(victim: { readonly server: ServerId; readonly incarnation: Incarnation }, volume: VolumeName, done: Done): void {
+    if (this.configured) this.#world.fences(this.#life, volume);
     const took = this.#prng.latency(20);
     this.#ctx.after(took, () => {
       const answer = (fault: Fault | null) => this.#life.call(() => done(fault));

@@ -7,7 +7,7 @@ import type { Incarnation, MediumId, ServerId, StoreId, VolumeName } from '../sr
 import type { ServerControl, ServerPorts } from '../src/core/server.ts';
 import type { ServerSettings, VolumeSettings } from '../src/core/settings.ts';
 import type { VolumeRecord } from '../src/ports/coordinator.ts';
-import { Auditor } from './auditor.ts';
+import { Auditor, type Truth } from './auditor.ts';
 import { Herd } from './clients.ts';
 import { Context } from './context.ts';
 import { Register, SimCoordinator, type CoordinatorWeather } from './coordinator.ts';
@@ -103,11 +103,7 @@ export class World {
       else if (after.mirror === 'in-sync') ctx.hook('in-sync-landed', by.index);
     });
     this.#disks = volumes.map(() => new Map());
-    this.auditor.see({
-      recordOf: (volume) => this.register.records[volume] as VolumeRecord,
-      diskOf: (volume, id) => (this.#disks[volume] as Map<string, Disk>).get(id) ?? null,
-      device: this.device,
-    });
+    this.auditor.see(this.#truth());
     this.hosts = this.#makeHosts(stream('hosts'));
     this.network = new Network(ctx, stream('link'), this.hosts, plan.paths, plan.linkMs);
     this.street = new Street(ctx, stream('street'), volumes.length, stream('addresses').chance(0.15), plan.linkMs);
@@ -117,6 +113,18 @@ export class World {
       if (platter !== undefined) this.auditor.settleLoss(door.volume, platter.now);
     };
     this.herd = new Herd(ctx, this.street, this.auditor, stream('clients'), plan.clients, plan.operations);
+  }
+
+  #truth(): Truth {
+    const isHealed = (): boolean => this.healed;
+    return {
+      recordOf: (volume) => this.register.records[volume] as VolumeRecord,
+      diskOf: (volume, id) => (this.#disks[volume] as Map<string, Disk>).get(id) ?? null,
+      device: this.device,
+      get healed() {
+        return isHealed();
+      },
+    };
   }
 
   #makeHosts(prng: Prng): Host[] {
@@ -275,6 +283,7 @@ export class World {
   readonly #undertaker = ((world: World) => ({
     lifeOf: (incarnation: Incarnation) => world.lifeOf(incarnation),
     hostUp: (server: ServerId) => world.hosts.find((h) => h.id === server)?.hostUp ?? false,
+    fences: (life: Life, volume: VolumeName) => world.auditor.fences(life, volume),
     shoot: (life: Life) => {
       const host = world.hostOf(life);
       if (host.life !== life) return true;
