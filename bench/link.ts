@@ -84,7 +84,7 @@ async function owner(seconds: number): Promise<void> {
   const cpu = (): Promise<NodeJS.CpuUsage> =>
     new Promise((got) => {
       child.once('message', (usage) => got(usage as NodeJS.CpuUsage));
-      link.send(at, { type: 'heartbeat', sentAtMs: 0, unfit: null, volumes: [] });
+      link.send(at, { type: 'heartbeat', sentAtMs: 0, unfit: null, entry: 0, volumes: [] });
     });
   for (const [size, batch] of [
     [4096, 1],

@@ -72,6 +72,7 @@ function byType(maxData: number): ByType {
       type: type('heartbeat'),
       sentAtMs: time,
       unfit: maybeWhy,
+      entry: fc.nat(),
       volumes: fc.array(fc.record({ ...life, ...marks, sent: sequence }), { maxLength: 5 }),
     }),
     'heartbeat-ack': fc.record({

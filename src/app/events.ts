@@ -21,6 +21,11 @@ export const EVENTS: readonly EventMeaning[] = [
   event('server.stopped', 'info', 'nothing is owned any more; the process ends with 0'),
   event('server.cut', 'warn', 'a second signal, or one before the start, ended the process at once'),
   event('server.quit', 'error', 'an own store failed and nothing is owned any more: the process ends with 75'),
+  event('supervisor.started', 'info', 'the supervisor, `pid`, has started the server as `process`'),
+  event('supervisor.ended', 'warn', "the server's process has ended: `how`, and whether it is started `again`"),
+  event('supervisor.reported', 'info', 'another server knows from the supervisor that this incarnation has ended'),
+  event('supervisor.report-failed', 'info', 'another server could not be told of the end; it is tried again'),
+  event('supervisor.lost', 'warn', 'the supervisor is gone; the server goes on and is not started again'),
   event('process.bug', 'error', 'an assertion failed; the process ends with 70, `err` has the stack'),
   event('admin.listening', 'info', 'the admin HTTP answers'),
   event(
@@ -34,6 +39,8 @@ export const EVENTS: readonly EventMeaning[] = [
   event('store.failed', 'error', 'a store can hold nothing more: the server is unfit'),
   event('medium.failed', 'error', 'the medium failed a call'),
   event('probe.passed', 'info', 'the coordinator or a medium keeps what the protocol relies on'),
+  event('coordinator.stale', 'error', 'a read of the coordinator showed less than a peer had written: claims wait'),
+  event('giveback.begin', 'info', 'the preferred owner takes the volume back by itself'),
   event('log.set-aside', 'warn', 'a log that may hold what nobody else had is kept under a name that status shows'),
 
   event('link.listening', 'info', 'a path of the link takes connections'),
@@ -48,6 +55,7 @@ export const EVENTS: readonly EventMeaning[] = [
   event('path.down', 'warn', 'the core may not use the path any more'),
   event('peer.alive', 'info', 'the other server is heard'),
   event('peer.lost', 'warn', 'the other server is heard on no path'),
+  event('peer.ended', 'info', "the other server's supervisor says that its process has ended: proof of death"),
   event('peer.fit', 'info', 'the other server says it may own volumes again'),
   event('peer.unfit', 'warn', 'the other server says that it must not own volumes'),
 

@@ -101,6 +101,8 @@ export class Claim {
     const { register, ids } = this.#replica;
     const base = register.known;
     if (base === null || !register.settled || !this.#reason.wanted()) return this.#end('the reason has gone');
+    const stale = this.#replica.peers.staleCoordinator;
+    if (stale !== null) return this.#end(stale);
     const self = this.#replica.identity;
     if (this.#reason.loss === null) {
       const refusal = claimRefusal(base, self);

@@ -39,6 +39,10 @@ interface Peer {
   entry: Entry | null;
   /** When the read of its entry that is out was issued; null when none is. */
   readSinceMs: number | null;
+  /** What the peer last said to have written, and when that was heard. */
+  told: { readonly incarnation: Incarnation | null; readonly counter: number; readonly atMs: number } | null;
+  /** The newest read of its entry showed less than it had said before. */
+  stale: string | null;
   wasAlive: boolean;
 }
 
@@ -85,6 +89,8 @@ export class Peers {
         unfit: null,
         entry: null,
         readSinceMs: null,
+        told: null,
+        stale: null,
         wasAlive: false,
       });
     }
@@ -170,12 +176,24 @@ export class Peers {
     for (let path = 0; path < paths.length; path += 1) this.#link.send({ peer: server, path }, message);
   }
 
-  heardUnfit(server: ServerId, unfit: string | null): void {
+  /** A heartbeat: what its sender says of itself, and of the entry that it has written. */
+  heardBeat(server: ServerId, unfit: string | null, entryCounter: number): void {
     const peer = this.#peers.get(server);
-    if (peer === undefined || peer.unfit === unfit) return;
+    if (peer === undefined) return;
+    peer.told = { incarnation: peer.incarnation, counter: entryCounter, atMs: this.#clock.nowMs() };
+    if (peer.unfit === unfit) return;
     peer.unfit = unfit;
     this.#observer.note(unfit === null ? 'peer.fit' : 'peer.unfit', null, { peer: server, why: unfit });
     this.#events.changed(server);
+  }
+
+  /**
+   * Why the coordinator cannot be believed: a read of it showed less than what a peer had written there before the read
+   * was issued. Null while every read is fresh. (Design section 4, "Looking before leaping"; trap T27.)
+   */
+  get staleCoordinator(): string | null {
+    for (const peer of this.#peers.values()) if (peer.stale !== null) return peer.stale;
+    return null;
   }
 
   /** Once per heartbeat: drops paths that have gone silent and tells who is no longer alive. */
@@ -196,13 +214,26 @@ export class Peers {
     for (const peer of this.#peers.values()) {
       if (peer.readSinceMs !== null && issuedAtMs - peer.readSinceMs < this.#timings.coordinatorMs) continue;
       peer.readSinceMs = issuedAtMs;
+      const { told } = peer;
       this.#coordinator.readEntry(peer.server, (fault, entry) => {
         if (peer.readSinceMs === issuedAtMs) peer.readSinceMs = null;
         // A server that never wrote an entry stands as still as one that stopped writing.
-        if (entry !== null) this.#sawEntry(peer, entry, issuedAtMs);
-        else if (fault?.kind === 'missing') this.#sawEntry(peer, NO_ENTRY, issuedAtMs);
+        if (entry !== null) {
+          this.#compare(peer, told, entry);
+          this.#sawEntry(peer, entry, issuedAtMs);
+        } else if (fault?.kind === 'missing') this.#sawEntry(peer, NO_ENTRY, issuedAtMs);
       });
     }
+  }
+
+  /** `told` was heard before the read was issued: a fresh read shows at least that. */
+  #compare(peer: Peer, told: Peer['told'], entry: ServerEntry): void {
+    const fresh = told === null || told.incarnation !== entry.incarnation || entry.counter >= told.counter;
+    const stale = fresh
+      ? null
+      : `the coordinator showed entry ${entry.counter} of ${peer.server}, which had written ${told.counter}`;
+    if (stale !== null && peer.stale === null) this.#observer.note('coordinator.stale', null, { why: stale });
+    peer.stale = stale;
   }
 
   #sawEntry(peer: Peer, entry: Pick<ServerEntry, 'incarnation' | 'counter' | 'unfit'>, issuedAtMs: number): void {

@@ -68,6 +68,8 @@ export class Server implements ServerControl {
   readonly #peers: Peers;
   readonly #replicas = new Map<VolumeName, Replica>();
   #entryCounter = 0;
+  /** The newest entry that is known to be at the coordinator. */
+  #entryWritten = 0;
   #entryOutSinceMs: number | null = null;
   /** What failed for good: this server must not own volumes any more. */
   #broken: string | null = null;
@@ -153,7 +155,13 @@ export class Server implements ServerControl {
 
   #heartbeatTo(peer: ServerId): HeartbeatMessage {
     const volumes = [...this.#replicas.values()].flatMap((r) => r.tenure?.partnership.heartbeatTo(peer) ?? []);
-    return { type: 'heartbeat', sentAtMs: this.#ports.clock.nowMs(), unfit: this.#unfit, volumes };
+    return {
+      type: 'heartbeat',
+      sentAtMs: this.#ports.clock.nowMs(),
+      unfit: this.#unfit,
+      entry: this.#entryWritten,
+      volumes,
+    };
   }
 
   /** One writing at a time, unless one hangs: two on their way could land in the wrong order. */
@@ -164,8 +172,9 @@ export class Server implements ServerControl {
     this.#entryCounter += 1;
     const { self, incarnation } = this.#settings;
     const entry = { server: self, incarnation, counter: this.#entryCounter, unfit: this.#unfit };
-    this.#ports.coordinator.writeEntry(entry, () => {
+    this.#ports.coordinator.writeEntry(entry, (fault) => {
       if (this.#entryOutSinceMs === nowMs) this.#entryOutSinceMs = null;
+      if (fault === null) this.#entryWritten = Math.max(this.#entryWritten, entry.counter);
     });
   }
 
@@ -245,7 +254,7 @@ export class Server implements ServerControl {
   }
 
   #heartbeat(from: ServerId, incarnation: Incarnation, at: PathRef, message: HeartbeatMessage): void {
-    this.#peers.heardUnfit(from, message.unfit);
+    this.#peers.heardBeat(from, message.unfit, message.entry);
     const grants = message.volumes.flatMap((line) => {
       const replica = this.#replicas.get(line.volume);
       return replica === undefined ? [] : [replica.partner.answer(from, incarnation, line)];

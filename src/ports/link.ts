@@ -60,6 +60,8 @@ export interface HeartbeatMessage {
   readonly sentAtMs: number;
   /** Why the sender declares itself unfit, or null. */
   readonly unfit: string | null;
+  /** The newest counter of its coordinator entry that the sender knows to be written: who reads it later must see it. */
+  readonly entry: number;
   readonly volumes: readonly HeartbeatVolume[];
 }
 

@@ -232,7 +232,7 @@ test('a control part larger than a slab goes alone', () => {
   const volumes = Array.from({ length: 1000 }, () => ({ ...volume, ...marks }));
   const messages: LinkMessage[] = [
     mirror([10]),
-    { type: 'heartbeat', sentAtMs: 1, unfit: null, volumes },
+    { type: 'heartbeat', sentAtMs: 1, unfit: null, entry: 0, volumes },
     mirror([10]),
   ];
   assert.deepEqual(

@@ -97,9 +97,9 @@ test('the bytes are those of docs/link-protocol.md', () => {
   assert.equal(stored.code, 2);
   const numbers = '0201000000000000' + '0101000000000000' + '0000000000000000';
   assert.equal(stored.control.toString('hex'), `${lifeHex}02007374${numbers}01`);
-  const beat = encode({ type: 'heartbeat', sentAtMs: 1.5, unfit: null, volumes: [] });
+  const beat = encode({ type: 'heartbeat', sentAtMs: 1.5, unfit: null, entry: 0, volumes: [] });
   assert.equal(beat.code, 4);
-  assert.equal(beat.control.toString('hex'), '000000000000f83f' + '00' + '0000');
+  assert.equal(beat.control.toString('hex'), '000000000000f83f' + '00' + '0000000000000000' + '0000');
   const answer: HandoverAnswerMessage = {
     type: 'handover-answer',
     volume: life.volume,

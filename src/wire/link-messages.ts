@@ -72,6 +72,7 @@ const ROWS: { readonly [T in LinkMessage['type']]: RowOf<Extract<LinkMessage, { 
   heartbeat: row<HeartbeatMessage>(4, {
     sentAtMs: real,
     unfit: optional(why),
+    entry: count,
     volumes: list(
       record<HeartbeatVolume>({ ...life, acknowledged: sequence, released: sequence, sent: sequence }),
       MAX_HEARTBEAT_VOLUMES,
