@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import type { ServerId, VolumeName } from '../src/base/names.ts';
-import { headOf, sequence, writeOf } from './store.ts';
+import { headOf, sequence, writeOf } from './store-world.ts';
 import { openJournal } from '../src/drivers/store/journal/open.ts';
 import { realClock } from './journal-home.ts';
 

@@ -7,7 +7,7 @@ import { type Done, Fault } from '../src/base/fault.ts';
 import type { Operation } from '../src/base/operation.ts';
 import { costBytes } from '../src/base/operation.ts';
 import type { StoreId } from '../src/base/names.ts';
-import { assertSameOperations, generations, headOf, sequence, trimOf, writeOf } from './store.ts';
+import { assertSameOperations, generations, headOf, sequence, trimOf, writeOf } from './store-world.ts';
 import type { LogHead, RecoveredLog } from '../src/ports/store.ts';
 import { SUPERBLOCK_BYTES, type Superblock } from '../src/wire/journal.ts';
 import { writeGroup } from '../src/drivers/store/journal/create.ts';

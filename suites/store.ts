@@ -7,153 +7,21 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32c } from '../src/base/crc32c.ts';
-import type { Fault } from '../src/base/fault.ts';
-import type { Epoch, Generation, Sequence } from '../src/base/names.ts';
-import { costBytes, NO_BYTES, type Operation, OperationKind } from '../src/base/operation.ts';
-import type { LogHead, Store, StoreKind } from '../src/ports/store.ts';
-
-/** One place where a store lives, and can be opened again. */
-export interface StoreWorld {
-  /** Opens the store that lives here; the first time, makes it. Only one is open at a time. */
-  open(capacityBytes: number): Promise<Store>;
-  /** The process that had the store open is gone, without a close. */
-  crash(store: Store): Promise<void>;
-  /** Time goes on a little. */
-  step(): Promise<void>;
-  /** Removes whatever is left. */
-  end(): Promise<void>;
-}
-
-export interface StoreTraits {
-  readonly kind: StoreKind;
-  /** Misuse (a gap, more than the capacity) throws from within the call. */
-  readonly asserts: boolean;
-}
-
-const CAPACITY = 256 << 10;
-/** More steps than anything here takes; reaching it means that something never happened. */
-const STEPS_MAX = 200_000;
-
-export const epoch = (value: number): Epoch => value as Epoch;
-export const sequence = (value: number): Sequence => value as Sequence;
-export const generations = (...values: number[]): Generation[] => values as Generation[];
-
-/** A head of epoch `of`, complete, generation 1. */
-export function headOf(of: number, base = 0, complete = true, lives: readonly Generation[] = generations(1)): LogHead {
-  return { epoch: epoch(of), generations: lives, base: sequence(base), complete };
-}
-
-/** A write whose bytes follow from its numbers. */
-export function writeOf(of: number, number: number, bytes = 4096, target = ''): Operation {
-  const data = Buffer.alloc(bytes, `${of}.${number}.`);
-  return {
-    epoch: epoch(of),
-    sequence: sequence(number),
-    kind: OperationKind.write,
-    target,
-    offset: number * bytes,
-    length: bytes,
-    data,
-    dataCrc: crc32c(data),
-  };
-}
-
-/** A trim: an operation without data. */
-export function trimOf(of: number, number: number): Operation {
-  return {
-    epoch: epoch(of),
-    sequence: sequence(number),
-    kind: OperationKind.trim,
-    target: '',
-    offset: number * 512,
-    length: 512,
-    data: NO_BYTES,
-    dataCrc: 0,
-  };
-}
-
-/** Writes `first` to `last`. */
-export function writesOf(of: number, first: number, last: number, bytes = 4096): Operation[] {
-  return Array.from({ length: last - first + 1 }, (_, i) => writeOf(of, first + i, bytes));
-}
-
-/** A store and everything it told, in order. */
-export class Told {
-  readonly store: Store;
-  readonly events: string[] = [];
-  stored = 0;
-  failure: Fault | null = null;
-  /** Set while one of the store's methods runs: being told anything then is an error. */
-  #within = false;
-  readonly #world: StoreWorld;
-
-  constructor(world: StoreWorld, store: Store) {
-    this.#world = world;
-    this.store = store;
-    store.listen({
-      stored: (through) => {
-        assert.equal(this.#within, false, 'stored is never called from within a call');
-        assert.ok(through > this.stored, `stored ascends: ${through} after ${this.stored}`);
-        this.stored = through;
-        this.events.push(`stored ${through}`);
-      },
-      failed: (fault) => {
-        assert.equal(this.#within, false, 'failed is never called from within a call');
-        assert.equal(this.failure, null, 'failed is called at most once');
-        this.failure = fault;
-      },
-    });
-  }
-
-  #call(run: () => void): void {
-    this.#within = true;
-    run();
-    this.#within = false;
-  }
-
-  #done(name: string): (fault: Fault | null) => void {
-    return (fault) => {
-      assert.equal(this.#within, false, `the end of ${name} is never told from within a call`);
-      this.events.push(fault === null ? name : `${name}: ${fault.kind}`);
-    };
-  }
-
-  begin(head: LogHead, name = `begun ${head.epoch}`): void {
-    this.stored = head.base;
-    this.#call(() => this.store.begin(head, this.#done(name)));
-  }
-  mark(lives: readonly Generation[], complete: boolean, name = 'marked'): void {
-    this.#call(() => this.store.mark(lives, complete, this.#done(name)));
-  }
-  append(operations: readonly Operation[], acknowledged = 0): void {
-    this.#call(() => this.store.append(operations, sequence(acknowledged)));
-  }
-  release(through: number, acknowledged = through): void {
-    this.#call(() => this.store.release(sequence(through), sequence(acknowledged)));
-  }
-  setAside(name = 'set aside'): void {
-    this.#call(() => this.store.setAside(this.#done(name)));
-  }
-
-  /** Steps until `condition` holds. */
-  async until(condition: () => boolean, what: string): Promise<void> {
-    for (let steps = 0; !condition(); steps += 1) {
-      if (steps > STEPS_MAX) assert.fail(`never happened: ${what}; told: ${this.events.slice(-8).join(', ')}`);
-      await this.#world.step();
-    }
-  }
-  async untilStored(through: number): Promise<void> {
-    await this.until(() => this.stored >= through, `stored ${through}`);
-  }
-  async untilTold(event: string): Promise<void> {
-    await this.until(() => this.events.includes(event), event);
-  }
-  async close(): Promise<void> {
-    this.#call(() => this.store.close(this.#done('closed')));
-    await this.untilTold('closed');
-  }
-}
+import { costBytes, type Operation } from '../src/base/operation.ts';
+import { remembers } from './store-recovery.ts';
+import {
+  CAPACITY,
+  type InWorld,
+  type StoreTraits,
+  type StoreWorld,
+  Told,
+  generations,
+  headOf,
+  sequence,
+  trimOf,
+  writeOf,
+  writesOf,
+} from './store-world.ts';
 
 /** Runs the suite; `make` gives each test a world of its own. */
 export function storeSuite(name: string, traits: StoreTraits, make: () => Promise<StoreWorld>): void {
@@ -177,11 +45,6 @@ export function storeSuite(name: string, traits: StoreTraits, make: () => Promis
   if (traits.kind === 'memory') forgets(inWorld);
   else remembers(inWorld);
 }
-
-type InWorld = (
-  what: string,
-  run: (world: StoreWorld, open: (capacity?: number) => Promise<Told>) => Promise<void>,
-) => void;
 
 function describesItself(traits: StoreTraits, inWorld: InWorld): void {
   inWorld('a new store has an id, its kind and capacity, and holds nothing', async (_world, open) => {
@@ -383,148 +246,5 @@ function forgets(inWorld: InWorld): void {
     assert.notEqual(second.store.id, first.store.id);
     assert.equal(second.store.recovered, null);
     await second.close();
-  });
-}
-
-/** What `store` found must be `operations` under `head`. */
-export function assertRecovered(store: Store, head: LogHead, released: number, operations: readonly Operation[]): void {
-  const found = store.recovered;
-  assert.notEqual(found, null, 'a log was found');
-  assert.deepEqual(found?.head, head);
-  assert.equal(found?.released, released);
-  assertSameOperations(found?.operations ?? [], operations);
-}
-
-export function assertSameOperations(found: readonly Operation[], expected: readonly Operation[]): void {
-  assert.deepEqual(
-    found.map((one) => one.sequence),
-    expected.map((one) => one.sequence),
-  );
-  found.forEach((one, i) => {
-    const other = expected[i]!;
-    assert.deepEqual({ ...one, data: null }, { ...other, data: null });
-    assert.ok(one.data.equals(other.data), `the data of operation ${one.sequence}`);
-  });
-}
-
-function remembers(inWorld: InWorld): void {
-  for (const way of ['close', 'crash'] as const) {
-    const leave = async (world: StoreWorld, told: Told): Promise<void> =>
-      way === 'close' ? told.close() : world.crash(told.store);
-
-    inWorld(`after a ${way}, the id, the head and what was stored are there`, async (world, open) => {
-      const first = await open();
-      first.begin(headOf(7, 30, false, generations(4)));
-      const all = [...writesOf(7, 31, 40), trimOf(7, 41), writeOf(7, 42, 1)];
-      first.append(all, 35);
-      await first.untilStored(42);
-      first.mark(generations(4, 5), true);
-      await first.untilTold('marked');
-      await leave(world, first);
-      const second = await open();
-      assert.equal(second.store.id, first.store.id);
-      assertRecovered(second.store, headOf(7, 30, true, generations(4, 5)), 30, all);
-      assert.equal(second.store.recovered?.acknowledged, 35);
-      assert.equal(second.store.recovered?.tornBytes, 0);
-      await second.close();
-    });
-
-    inWorld(`after a ${way}, a log goes on where it was`, async (world, open) => {
-      const all = writesOf(2, 1, 9, 700);
-      const first = await open();
-      first.begin(headOf(2));
-      first.append(all.slice(0, 4));
-      await first.untilStored(4);
-      await leave(world, first);
-      const second = await open();
-      second.stored = 4;
-      second.append(all.slice(4));
-      await second.untilStored(9);
-      second.release(6);
-      second.append([writeOf(2, 10)]);
-      await second.untilStored(10);
-      await leave(world, second);
-      const third = await open();
-      const { released = 0 } = third.store.recovered ?? {};
-      assert.ok(released <= 6);
-      assertSameOperations(third.store.recovered?.operations ?? [], [...all, writeOf(2, 10)].slice(released));
-      await third.close();
-    });
-
-    inWorld(`after a ${way}, a begin has voided the log before`, async (world, open) => {
-      const first = await open();
-      first.begin(headOf(2));
-      first.append(writesOf(2, 1, 9));
-      await first.untilStored(9);
-      first.begin(headOf(3, 9));
-      await first.untilTold('begun 3');
-      await leave(world, first);
-      const second = await open();
-      assertRecovered(second.store, headOf(3, 9), 9, []);
-      await second.close();
-    });
-
-    inWorld(`after a ${way}, a log put aside is still listed, and the store empty`, async (world, open) => {
-      const first = await open();
-      first.begin(headOf(2));
-      first.append(writesOf(2, 1, 9));
-      await first.untilStored(9);
-      first.setAside();
-      await first.untilTold('set aside');
-      await leave(world, first);
-      const second = await open();
-      assert.equal(second.store.id, first.store.id);
-      assert.equal(second.store.recovered, null);
-      assert.deepEqual(second.store.aside, first.store.aside);
-      await second.close();
-    });
-  }
-
-  inWorld('a release is durable after a close', async (_world, open) => {
-    const first = await open();
-    first.begin(headOf(2));
-    first.append(writesOf(2, 1, 9), 3);
-    await first.untilStored(9);
-    first.release(5, 8);
-    await first.close();
-    const second = await open();
-    assertRecovered(second.store, headOf(2), 5, writesOf(2, 6, 9));
-    assert.equal(second.store.recovered?.acknowledged, 8);
-    await second.close();
-  });
-
-  inWorld('a crash in the middle leaves everything stored, and nothing but what was appended', async (world, open) => {
-    for (let steps = 0; steps < 12; steps += 1) {
-      const told = await open();
-      const of = steps + 1;
-      told.begin(headOf(of));
-      const all = writesOf(of, 1, 50, 1000);
-      for (let i = 0; i < 10; i += 1) told.append(all.slice(5 * i, 5 * i + 5));
-      await told.untilTold(`begun ${of}`);
-      for (let i = 0; i < steps; i += 1) await world.step();
-      const { stored } = told;
-      await world.crash(told.store);
-      const again = await open();
-      const found = again.store.recovered?.operations ?? [];
-      assert.ok(found.length >= stored, `${found.length} found, ${stored} stored`);
-      assertSameOperations(found, all.slice(0, found.length));
-      await again.close();
-    }
-  });
-
-  inWorld('a mark is never found without what was appended before it', async (world, open) => {
-    for (let steps = 0; steps < 12; steps += 1) {
-      const told = await open();
-      const of = steps + 1;
-      told.begin(headOf(of, 0, false));
-      told.append(Array.from({ length: 3000 }, (_, i) => trimOf(of, i + 1)));
-      told.mark(generations(1), true);
-      for (let i = 0; i < steps * 2; i += 1) await world.step();
-      await world.crash(told.store);
-      const again = await open();
-      const found = again.store.recovered;
-      if (found?.head.epoch === of && found.head.complete) assert.equal(found.operations.length, 3000);
-      await again.close();
-    }
   });
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { test } from 'node:test';
-import { headOf, storeSuite, writesOf } from '../../../suites/store.ts';
+import { storeSuite } from '../../../suites/store.ts';
+import { headOf, writesOf } from '../../../suites/store-world.ts';
 import { MemoryStore } from './memory.ts';
 
 function memoryStore(capacityBytes: number): MemoryStore {

@@ -25,7 +25,7 @@ import {
   sequence,
   writeOf,
   writesOf,
-} from '../../../../suites/store.ts';
+} from '../../../../suites/store-world.ts';
 import type { Store } from '../../../ports/store.ts';
 import { GROUP_ALIGNMENT } from '../../../wire/journal.ts';
 import { readAsideLog } from './aside.ts';

@@ -21,7 +21,7 @@ import {
   TEARS,
   World,
 } from '../../../../suites/journal-power.ts';
-import { assertSameOperations, headOf, sequence, writeOf } from '../../../../suites/store.ts';
+import { assertSameOperations, headOf, sequence, writeOf } from '../../../../suites/store-world.ts';
 import { decodeGroupHeader, encodeGroupHeader, SUPERBLOCK_BYTES } from '../../../wire/journal.ts';
 import { recoverRing } from './recovery.ts';
 import { ringSizes } from './space.ts';
