@@ -1,0 +1,149 @@
+/**
+ * Who is measured: Holdfast with either kind of store, the floor with and without a journal, and peers that serve one
+ * copy of the same image. All serve NBD on this machine to the same client.
+ */
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { findRoot } from '../src/app/root.ts';
+import { findProgram, freePorts, HOST, listens, removeScratch, Running, scratchDirectory } from './machine.ts';
+import { Pair } from './pair.ts';
+
+export type ContestantName =
+  | 'holdfast journal'
+  | 'holdfast memory'
+  | 'floor journal'
+  | 'floor memory'
+  | 'nbdkit file'
+  | 'nbdkit memory'
+  | 'qemu-nbd';
+
+export interface Contestant {
+  readonly name: ContestantName;
+  readonly port: number;
+  readonly exportName: string;
+  /** What a turn left behind is done, so that it does not weigh on the next one's measurement. */
+  settle(): Promise<void>;
+  /** Others' turn: it must not use the processor meanwhile. */
+  pause(): void;
+  resume(): void;
+  end(): Promise<void>;
+}
+
+export const VOLUME_MIB = 1_024;
+/** As large as the floor's journal. */
+const CAPACITY_MIB = 256;
+
+/** Starts a contestant; null when what it needs is not installed. */
+export async function startContestant(
+  name: ContestantName,
+  nodeOptions?: (server: 'a' | 'b') => readonly string[],
+): Promise<Contestant | null> {
+  switch (name) {
+    case 'holdfast journal':
+      return startPair(name, 'journal', nodeOptions);
+    case 'holdfast memory':
+      return startPair(name, 'memory', nodeOptions);
+    case 'floor journal':
+      return startFloor(name, true);
+    case 'floor memory':
+      return startFloor(name, false);
+    case 'nbdkit file':
+    case 'nbdkit memory':
+    case 'qemu-nbd':
+      return startPeer(name);
+  }
+}
+
+async function startPair(
+  name: ContestantName,
+  store: 'journal' | 'memory',
+  nodeOptions?: (server: 'a' | 'b') => readonly string[],
+): Promise<Contestant> {
+  const pair = await Pair.start({
+    store,
+    capacityMib: CAPACITY_MIB,
+    sizeMib: VOLUME_MIB,
+    ...(nodeOptions === undefined ? {} : { nodeOptions }),
+  });
+  // The image is a file with data, as the peers' is: its pages are on disk and in the kernel's cache.
+  fill(pair.imageFile);
+  return {
+    name,
+    port: pair.ports.a,
+    exportName: pair.exportName,
+    settle: () => pair.untilDrained('a'),
+    // A server that is stopped for a turn would be taken for dead by its partner: both stay, and idle.
+    pause: () => {},
+    resume: () => {},
+    end: () => pair.end(nodeOptions !== undefined),
+  };
+}
+
+async function startFloor(name: ContestantName, journal: boolean): Promise<Contestant> {
+  const directory = scratchDirectory();
+  const [frontPort = 0, rearPort = 0] = await freePorts(2);
+  const program = path.join(findRoot(), 'dist', 'bench', 'floor.js');
+  const file = (role: string): string[] => (journal ? [path.join(directory, role)] : []);
+  const rear = new Running(process.execPath, [program, 'rear', String(rearPort), ...file('rear')]);
+  await rear.until('ready');
+  const front = new Running(process.execPath, [
+    program,
+    'front',
+    String(frontPort),
+    String(rearPort),
+    ...file('front'),
+  ]);
+  await front.until('ready');
+  return contestant(name, frontPort, 'disk', [front, rear], directory);
+}
+
+async function startPeer(name: 'nbdkit file' | 'nbdkit memory' | 'qemu-nbd'): Promise<Contestant | null> {
+  const program = await findProgram(name === 'qemu-nbd' ? 'qemu-nbd' : 'nbdkit');
+  if (program === null) return null;
+  const directory = scratchDirectory();
+  const image = path.join(directory, 'image');
+  if (name !== 'nbdkit memory') makeImage(image);
+  const [port = 0] = await freePorts(1);
+  const args =
+    name === 'qemu-nbd'
+      ? ['-t', '-b', HOST, '-p', String(port), '-f', 'raw', '-e', '8', '--cache=writeback', image]
+      : ['-f', '-i', HOST, '-p', String(port), ...(name === 'nbdkit file' ? ['file', image] : ['memory', '1G'])];
+  const peer = new Running(program, args);
+  await listens(port);
+  return contestant(name, port, '', [peer], directory);
+}
+
+function contestant(
+  name: ContestantName,
+  port: number,
+  exportName: string,
+  processes: readonly Running[],
+  directory: string,
+): Contestant {
+  return {
+    name,
+    port,
+    exportName,
+    settle: async () => {},
+    pause: () => processes.forEach((one) => one.signal('SIGSTOP')),
+    resume: () => processes.forEach((one) => one.signal('SIGCONT')),
+    end: async () => {
+      await Promise.all(processes.map((one) => one.kill()));
+      removeScratch(directory);
+    },
+  };
+}
+
+function makeImage(file: string): void {
+  closeSync(openSync(file, 'wx'));
+  fill(file);
+}
+
+/** Data all over the image, on disk. */
+function fill(file: string): void {
+  const piece = Buffer.alloc(1 << 20, 0xa5);
+  const fd = openSync(file, 'r+');
+  for (let at = 0; at < VOLUME_MIB << 20; at += piece.length) writeSync(fd, piece, 0, piece.length, at);
+  fsyncSync(fd);
+  closeSync(fd);
+}

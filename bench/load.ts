@@ -1,0 +1,74 @@
+/**
+ * One measurement: the load client runs once against one contestant, while the machine's other load is watched.
+ */
+import { mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { findRoot } from '../src/app/root.ts';
+import type { Contestant, ContestantName } from './contestants.ts';
+import { VOLUME_MIB } from './contestants.ts';
+import { HOST, Noise, output } from './machine.ts';
+
+export interface Case {
+  readonly name: string;
+  readonly mode: 'fua' | 'write' | 'seq' | 'read';
+  readonly bytes: number;
+  readonly depth: number;
+}
+
+export const CASES = {
+  fua1: { name: '4 KiB random writes, FUA, depth 1', mode: 'fua', bytes: 4_096, depth: 1 },
+  fua32: { name: '4 KiB random writes, FUA, depth 32', mode: 'fua', bytes: 4_096, depth: 32 },
+  seq8: { name: '128 KiB sequential writes, depth 8', mode: 'seq', bytes: 131_072, depth: 8 },
+  read32: { name: '4 KiB random reads, depth 32', mode: 'read', bytes: 4_096, depth: 32 },
+} as const satisfies Record<string, Case>;
+export type CaseName = keyof typeof CASES;
+
+export interface Measured {
+  readonly contestant: ContestantName;
+  readonly case: CaseName;
+  readonly round: number;
+  readonly opsPerSecond: number;
+  readonly mbPerSecond: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+  /** Share of the machine that others took meanwhile, 0..1. */
+  readonly others: number;
+}
+
+/** Compiles the load client if its source is newer; returns its path. */
+export async function loadClient(): Promise<string> {
+  const source = path.join(findRoot(), 'bench', 'nbdload.c');
+  const program = path.join(findRoot(), 'dist', 'bench', 'nbdload');
+  const age = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (age(program) >= age(source)) return program;
+  mkdirSync(path.dirname(program), { recursive: true });
+  await output('gcc', ['-O2', '-Wall', '-Wextra', '-o', program, source]).catch((error: unknown) => {
+    throw new Error(`the load client needs a C compiler (Debian: gcc libc6-dev): ${String(error)}`);
+  });
+  return program;
+}
+
+export async function measure(
+  program: string,
+  contestant: Contestant,
+  caseName: CaseName,
+  seconds: number,
+  round: number,
+): Promise<Measured> {
+  const { mode, bytes, depth } = CASES[caseName];
+  const noise = new Noise();
+  const text = await output(program, [
+    HOST,
+    String(contestant.port),
+    contestant.exportName,
+    mode,
+    String(bytes),
+    String(depth),
+    String(seconds),
+    String(VOLUME_MIB),
+  ]);
+  const others = noise.share();
+  const told = JSON.parse(text) as Omit<Measured, 'contestant' | 'case' | 'round' | 'others'>;
+  return { contestant: contestant.name, case: caseName, round, ...told, others };
+}

@@ -1,0 +1,159 @@
+/**
+ * `npm run bench`: how fast Holdfast is, beside the least that its work costs in Node (the floor) and beside peers, in
+ * one run on this machine. docs/performance.md says what is measured and how to read it.
+ *
+ *     npm run bench -- --quick                      a few minutes
+ *     npm run bench -- --only "holdfast memory,floor memory" --cases fua32 --seconds 2 --rounds 5
+ *     npm run bench -- --pauses 20                  the client's pause in a failover, 20 times each way
+ *     npm run bench -- --no-pauses                  throughput and latency alone
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { findRoot } from '../src/app/root.ts';
+import { type Contestant, type ContestantName, startContestant } from './contestants.ts';
+import { CASES, type CaseName, loadClient, measure, type Measured } from './load.ts';
+import { machineLine, sleep } from './machine.ts';
+import { pauses } from './pauses.ts';
+import { goalPicture, median, medianTable, percent } from './report.ts';
+
+const CONTESTANTS: readonly ContestantName[] = [
+  'holdfast journal',
+  'floor journal',
+  'nbdkit file',
+  'qemu-nbd',
+  'holdfast memory',
+  'floor memory',
+  'nbdkit memory',
+];
+/** Others' share of the machine above which a run says so at its end. */
+const QUIET = 0.08;
+
+interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly pauses: number;
+  readonly contestants: readonly ContestantName[];
+  readonly cases: readonly CaseName[];
+  /** A directory for profiles of our servers, or null. */
+  readonly profile: string | null;
+}
+
+function optionsOf(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      pauses: { type: 'string' },
+      'no-pauses': { type: 'boolean', default: false },
+      only: { type: 'string' },
+      cases: { type: 'string' },
+      profile: { type: 'string' },
+    },
+  });
+  const pick = <T extends string>(text: string | undefined, all: readonly T[]): readonly T[] => {
+    if (text === undefined) return all;
+    return text.split(',').map((word) => {
+      const found = all.find((one) => one === word.trim());
+      if (found === undefined) throw new Error(`there is no "${word.trim()}"; there are ${all.join(', ')}`);
+      return found;
+    });
+  };
+  const number = (text: string | undefined, usual: number): number => {
+    const value = text === undefined ? usual : Number(text);
+    if (!(value >= 0)) throw new Error(`"${text ?? ''}" is no number`);
+    return value;
+  };
+  return {
+    rounds: number(values.rounds, values.quick ? 3 : 7),
+    seconds: number(values.seconds, values.quick ? 1 : 3),
+    pauses: values['no-pauses'] ? 0 : number(values.pauses, values.quick ? 2 : 20),
+    contestants: pick(values.only, CONTESTANTS),
+    cases: pick(values.cases, Object.keys(CASES) as CaseName[]),
+    profile: values.profile ?? null,
+  };
+}
+
+/** Case by case, contestants in turn, round after round: what is compared ran seconds apart. */
+async function throughput(options: Options, say: (text: string) => void): Promise<Measured[]> {
+  const program = await loadClient();
+  const contestants: Contestant[] = [];
+  const all: Measured[] = [];
+  try {
+    for (const name of options.contestants) {
+      const started = await startContestant(name, profiler(options.profile, name));
+      if (started === null) say(`${name}: not installed, left out`);
+      else contestants.push(started);
+    }
+    for (const one of contestants) one.pause();
+    for (const caseName of options.cases) {
+      for (let round = 1; round <= options.rounds; round += 1) {
+        for (const one of contestants) {
+          one.resume();
+          const measured = await measure(program, one, caseName, options.seconds, round);
+          await one.settle();
+          one.pause();
+          all.push(measured);
+        }
+        // A disk that was just written to is busy a while longer.
+        await sleep(100);
+      }
+      say(`measured: ${CASES[caseName].name}`);
+    }
+  } finally {
+    for (const one of contestants) await one.end();
+  }
+  return all;
+}
+
+function profiler(directory: string | null, name: string): ((server: 'a' | 'b') => string[]) | undefined {
+  if (directory === null) return undefined;
+  return (server) => [
+    '--cpu-prof',
+    `--cpu-prof-dir=${directory}`,
+    `--cpu-prof-name=${name.replace(' ', '-')}-${server}.cpuprofile`,
+  ];
+}
+
+async function run(): Promise<void> {
+  const options = optionsOf(process.argv.slice(2));
+  const lines: string[] = [];
+  const say = (text: string): void => {
+    console.log(text);
+    lines.push(text);
+  };
+  say(`Holdfast's benchmark, ${new Date().toISOString()}`);
+  say(machineLine());
+  say(`${options.rounds} rounds of ${options.seconds} s; medians. "others": what other programs took of the machine.`);
+  if (options.rounds > 0) {
+    const all = await throughput(options, say);
+    say(`\n${medianTable(all)}\n`);
+    say(`${goalPicture(all)}\n`);
+    const others = all.map((one) => one.others);
+    const loud = others.filter((share) => share > QUIET).length;
+    say(
+      `Others took ${percent(median(others))} of the machine in the median, ${percent(Math.max(...others))} at most; more than ${percent(QUIET)} in ${loud} of ${others.length} measurements.`,
+    );
+    keep(
+      'raw',
+      all.map((one) => JSON.stringify(one)),
+    );
+  }
+  if (options.pauses > 0) await pauses(options.pauses, say);
+  keep('report', lines);
+}
+
+/** Results are kept as text: bench/results/DATE-kind.txt, of which those worth keeping are committed. */
+function keep(kind: string, lines: readonly string[]): void {
+  const directory = path.join(findRoot(), 'bench', 'results');
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(
+    path.join(directory, `${started}-${kind}.${kind === 'raw' ? 'jsonl' : 'txt'}`),
+    `${lines.join('\n')}\n`,
+  );
+}
+
+const started = new Date().toISOString().slice(0, 16).replaceAll(':', '').replace('T', '-');
+await run();
