@@ -19,6 +19,17 @@ export interface VolumeOptions {
   readonly sizeMib?: number;
 }
 
+export interface MediumOptions {
+  /** Defaults to `directory`. */
+  readonly driver?: 'directory' | 'image';
+  /** Each server's own way to it; defaults to `medium` in the cluster's directory. */
+  readonly path?: (server: string) => string;
+  /** Where the records are kept, if not on the medium. */
+  readonly coordinator?: string;
+  /** More lines for its table. */
+  readonly lines?: readonly string[];
+}
+
 export interface ClusterOptions {
   /** Defaults to a and b. */
   readonly servers?: readonly string[];
@@ -31,6 +42,16 @@ export interface ClusterOptions {
    * frozen and goes on listening; between machines it does.
    */
   readonly ownAddresses?: boolean;
+  /** Run each server under its supervisor, which starts it again. */
+  readonly supervised?: boolean;
+  /** Each server says that it is on a machine of its own: no proof of death by locks, late I/O is a risk. */
+  readonly machines?: boolean;
+  /** More lines for each server's table, such as a fence command. */
+  readonly serverLines?: (name: string) => readonly string[];
+  /** The medium in place of a new directory in the cluster's. */
+  readonly medium?: MediumOptions;
+  /** Where each server keeps its lock and journals; in the cluster's directory if left out. */
+  readonly statePath?: (name: string) => string;
   /** Entries of the configuration's [timings] in place of the defaults. */
   readonly timings?: Readonly<Record<string, string>>;
 }
@@ -60,7 +81,7 @@ export async function planOf(
   options: ClusterOptions,
 ): Promise<{ plan: Plan; wires: readonly Wire[] }> {
   writeFileSync(path.join(directory, 'cluster.key'), randomBytes(32).toString('hex'), { mode: 0o600 });
-  mkdirSync(path.join(directory, 'medium'));
+  if (options.medium?.path === undefined) mkdirSync(path.join(directory, 'medium'));
   const servers = options.servers ?? ['a', 'b'];
   const volumes = options.volumes ?? [{ name: 'disk', servers }];
   const own = options.ownAddresses === true;
@@ -76,9 +97,10 @@ export async function planOf(
   for (const [index, self] of servers.entries()) {
     const seen = options.wires === true ? await layWires(self, linkPorts, wires) : linkPorts;
     const mine = new Map([...volumePorts].map(([name, all]) => [name, must(all[own ? index : 0], 'a port')]));
-    const file = path.join(directory, options.wires === true || own ? `cluster-${self}.toml` : 'cluster.toml');
+    const differ = options.wires === true || own || options.medium?.path !== undefined;
+    const file = path.join(directory, differ ? `cluster-${self}.toml` : 'cluster.toml');
     const seenPorts = { adminPorts, linkPorts: seen, volumePorts: mine };
-    writeFileSync(file, configText(servers, volumes, seenPorts, options.timings ?? {}));
+    writeFileSync(file, configText(self, servers, volumes, seenPorts, options));
     configs.set(self, file);
   }
   const known = new Map([...volumePorts].map(([name, all]) => [name, volumeOf(directory, name, all)]));
@@ -113,20 +135,27 @@ interface Ports {
 }
 
 function configText(
+  self: string,
   servers: readonly string[],
   volumes: readonly VolumeOptions[],
   ports: Ports,
-  timings: Readonly<Record<string, string>>,
+  options: ClusterOptions,
 ): string {
+  const { medium = {}, timings = {} } = options;
   const at = (port: number | undefined): string => `"${HOST}:${port}"`;
   const list = (words: readonly string[]): string => `[${words.map((word) => `"${word}"`).join(', ')}]`;
   const lines = ['[cluster]', 'id = "e2e"', 'key-file = "cluster.key"'];
   for (const name of servers) {
     const link = (ports.linkPorts.get(name) ?? []).map(at).join(', ');
-    lines.push('[[server]]', `name = "${name}"`, 'machine = "here"', `state = "state-${name}"`);
+    const machine = options.machines === true ? `machine = "of-${name}"` : 'machine = "here"';
+    const state = options.statePath?.(name) ?? `state-${name}`;
+    lines.push('[[server]]', `name = "${name}"`, machine, `state = "${state}"`);
     lines.push(`admin = ${at(ports.adminPorts.get(name))}`, `link = [${link}]`);
+    lines.push(...(options.serverLines?.(name) ?? []));
   }
-  lines.push('[[medium]]', 'name = "shared"', 'driver = "directory"', 'path = "medium"');
+  if (medium.coordinator !== undefined) lines.push('[coordinator]', `path = "${medium.coordinator}"`);
+  lines.push('[[medium]]', 'name = "shared"', `driver = "${medium.driver ?? 'directory'}"`);
+  lines.push(`path = "${medium.path?.(self) ?? 'medium'}"`, ...(medium.lines ?? []));
   for (const volume of volumes) {
     lines.push('[[volume]]', `name = "${volume.name}"`, 'medium = "shared"', `size = "${volume.sizeMib ?? 16}MiB"`);
     lines.push(`address = ${at(ports.volumePorts.get(volume.name))}`, `servers = ${list(volume.servers)}`);

@@ -72,7 +72,7 @@ export class Cluster {
   readonly #cleanups: (() => Promise<void>)[] = [];
   #changed: (() => void)[] = [];
 
-  private constructor(directory: string, plan: Plan, wires: readonly Wire[]) {
+  private constructor(directory: string, plan: Plan, wires: readonly Wire[], supervised: boolean) {
     this.directory = directory;
     this.wires = wires;
     this.volumes = plan.volumes;
@@ -89,7 +89,7 @@ export class Cluster {
     this.servers = new Map(
       [...plan.configs].map(([name, config]) => [
         name,
-        new ServerProcess(name, config, path.join(directory, `${name}.log`), changed),
+        new ServerProcess(name, config, path.join(directory, `${name}.log`), changed, supervised),
       ]),
     );
   }
@@ -97,7 +97,7 @@ export class Cluster {
   static async make(options: ClusterOptions = {}): Promise<Cluster> {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-e2e-'));
     const { plan, wires } = await planOf(directory, options);
-    return new Cluster(directory, plan, wires);
+    return new Cluster(directory, plan, wires, options.supervised === true);
   }
 
   server(name: string): ServerProcess {

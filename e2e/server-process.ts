@@ -1,6 +1,7 @@
 /**
  * One server of a test's cluster: a real `holdfast serve` process and its log, line by line. It ends with the process
- * that runs the tests, however that ends.
+ * that runs the tests, however that ends. Unless a test asks for its supervisor, it runs without one, so that a server
+ * that was killed stays dead until the test starts it again.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -46,8 +47,11 @@ export class ServerProcess {
   /** Index of the first line of the present start. */
   #startLine = 0;
 
-  constructor(name: string, config: string, logFile: string, changed: () => void) {
+  readonly #supervised: boolean;
+
+  constructor(name: string, config: string, logFile: string, changed: () => void, supervised = false) {
     this.name = name;
+    this.#supervised = supervised;
     this.#config = config;
     this.#logFile = logFile;
     this.#changed = changed;
@@ -65,7 +69,8 @@ export class ServerProcess {
   start(): void {
     if (this.running) throw new Error(`${this.name} runs already`);
     this.#startLine = this.lines.length;
-    const child = fork(PROGRAM, ['serve', '--config', this.#config, '--server', this.name], {
+    const alone = this.#supervised ? [] : ['--no-supervisor'];
+    const child = fork(PROGRAM, ['serve', '--config', this.#config, '--server', this.name, ...alone], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [],
       env: { ...process.env, HOLDFAST_ENDS_WITH_PARENT: '1', NODE_OPTIONS: '' },
@@ -89,9 +94,27 @@ export class ServerProcess {
     this.#child?.kill(signal);
   }
 
-  /** kill -9; resolves when the process is gone. */
+  /** The process of the server itself, below its supervisor if it has one; 0 before the first start. */
+  get pid(): number {
+    if (!this.#supervised) return this.#child?.pid ?? 0;
+    return Number(this.lines.findLast((line) => line.event === 'supervisor.started')?.fields['process'] ?? 0);
+  }
+
+  /** A signal to the server itself, not to its supervisor. */
+  signalServer(signal: NodeJS.Signals): void {
+    try {
+      if (this.pid > 0) process.kill(this.pid, signal);
+    } catch {
+      // It has ended already.
+    }
+  }
+
+  /** kill -9, of the supervisor as well; resolves when the processes are gone. */
   async kill(): Promise<void> {
-    if (this.running) this.signal('SIGKILL');
+    if (this.running) {
+      this.signal('SIGKILL');
+      if (this.#supervised) this.signalServer('SIGKILL');
+    }
     await this.#ended;
     this.frozen = false;
   }
@@ -103,12 +126,12 @@ export class ServerProcess {
   }
 
   freeze(): void {
-    this.signal('SIGSTOP');
+    this.signalServer('SIGSTOP');
     this.frozen = true;
   }
 
   thaw(): void {
-    this.signal('SIGCONT');
+    this.signalServer('SIGCONT');
     this.frozen = false;
   }
 

@@ -98,7 +98,7 @@ export async function composeServer(
       `none of this server's volumes was ever created: \`holdfast volume create ${mine[0]?.name ?? ''}\``,
     );
   }
-  const mediaOf = new Media(config, self, clock);
+  const mediaOf = new Media(self, clock);
   const media = new Map<VolumeName, Medium>();
   const stores = new Map<VolumeName, Store>();
   for (const volume of created) {

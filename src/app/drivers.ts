@@ -7,35 +7,29 @@ import { DirectoryMedium } from '../drivers/medium/directory.ts';
 import { ImageMedium } from '../drivers/medium/image.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Medium } from '../ports/medium.ts';
-import type { Config, VolumeConfig } from './config/load.ts';
-
-/** Who else reaches a shared thing: processes of one machine only, or other machines too. */
-type Sharing = 'host' | 'machines';
+import type { Config, Sharing, VolumeConfig } from './config/load.ts';
 
 /** `who`: the server, or the command, that the coordinator's own files are named after. */
 export function makeCoordinator(config: Config, who: string, clock: Clock): DirectoryCoordinator {
-  const sharing = sharingOf(
-    config,
-    config.servers.map((server) => server.name),
-  );
+  const machines = new Set(config.servers.map((server) => server.machine));
+  const apart = machines.size > 1 || config.media.some((medium) => medium.sharing === 'machines');
+  const sharing: Sharing = apart ? 'machines' : 'host';
   return new DirectoryCoordinator({ directory: config.coordinatorDirectory, server: who as ServerId, sharing, clock });
 }
 
 /** One server's view of the media: volumes on the same medium that share it alike have one between them. */
 export class Media {
-  readonly #config: Config;
   readonly #server: ServerId;
   readonly #clock: Clock;
   readonly #made = new Map<string, Medium>();
 
-  constructor(config: Config, server: ServerId, clock: Clock) {
-    this.#config = config;
+  constructor(server: ServerId, clock: Clock) {
     this.#server = server;
     this.#clock = clock;
   }
 
   of(volume: VolumeConfig): Medium {
-    const sharing = sharingOf(this.#config, volume.servers);
+    const { sharing } = volume;
     const key = `${sharing} ${volume.medium.name}`;
     const medium = this.#made.get(key) ?? this.#make(volume, sharing);
     this.#made.set(key, medium);
@@ -51,11 +45,4 @@ export class Media {
         return new ImageMedium({ path, volume: name as VolumeName, ...common });
     }
   }
-}
-
-function sharingOf(config: Config, servers: readonly string[]): Sharing {
-  const machines = new Set(
-    config.servers.filter((server) => servers.includes(server.name)).map((server) => server.machine),
-  );
-  return machines.size > 1 ? 'machines' : 'host';
 }

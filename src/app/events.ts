@@ -23,6 +23,7 @@ export const EVENTS: readonly EventMeaning[] = [
   event('server.quit', 'error', 'an own store failed and nothing is owned any more: the process ends with 75'),
   event('supervisor.started', 'info', 'the supervisor, `pid`, has started the server as `process`'),
   event('supervisor.ended', 'warn', "the server's process has ended: `how`, and whether it is started `again`"),
+  event('supervisor.stopping', 'info', 'a signal came and is passed on to the server'),
   event('supervisor.reported', 'info', 'another server knows from the supervisor that this incarnation has ended'),
   event('supervisor.report-failed', 'info', 'another server could not be told of the end; it is tried again'),
   event('supervisor.lost', 'warn', 'the supervisor is gone; the server goes on and is not started again'),

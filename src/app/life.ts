@@ -9,6 +9,7 @@ import type { Composed } from './compose.ts';
 import { ExitCode, exitCodeOf } from './exit.ts';
 import type { Log } from './log.ts';
 import { openLog } from './log.ts';
+import { isSupervised, tellSupervisor } from './supervisor/channel.ts';
 
 /** Runs the server until it is told to stop; the result is the process's exit code. */
 export function runServer(config: Config, server: ServerConfig): Promise<ExitCode> {
@@ -20,6 +21,7 @@ export function runServer(config: Config, server: ServerConfig): Promise<ExitCod
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
+  if (isSupervised()) process.once('disconnect', () => log.note('supervisor.lost', { pid: process.pid }));
   return new Promise((resolve) => {
     const end = (code: ExitCode): void => {
       log.flush();
@@ -64,6 +66,7 @@ async function live(
   }
   composed.control.start();
   log.note('server.started', composed.facts);
+  tellSupervisor({ holdfast: 'up' });
 }
 
 async function stopOrderly(composed: Composed, log: Log, end: (code: ExitCode) => void): Promise<void> {

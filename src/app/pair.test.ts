@@ -76,7 +76,8 @@ class Pair {
   }
 
   serve(name: string, environment: NodeJS.ProcessEnv = {}): Program {
-    const server = new Program(['serve', '--server', name, '--config', this.place.configFile], environment);
+    const args = ['serve', '--no-supervisor', '--server', name, '--config', this.place.configFile];
+    const server = new Program(args, environment);
     this.servers.set(name, server);
     return server;
   }

@@ -49,6 +49,10 @@ async function start(t: TestContext, control?: ServerControl): Promise<World> {
     cluster: 'test',
     clusterKey: KEY,
     control: control ?? fakeControl(calls),
+    ended: (server, incarnation) => {
+      calls.push(`ended ${server} ${incarnation}`);
+      return server === 'b';
+    },
     nowMs: () => performance.now(),
     bug: (error) => bugs.push(error),
   });
@@ -188,6 +192,17 @@ test('an answer that is not proven is not believed', async (t) => {
   await assert.rejects(client(port).status(), /not proven with this cluster's key/);
 });
 
+test("a supervisor's report is taken of a peer, and of nobody else", async (t) => {
+  const { port, calls } = await start(t);
+  const [first, second] = ['0'.repeat(32), '1'.repeat(32)];
+  await client(port).reportEnds('b', [first, second]);
+  assert.deepEqual(calls, [`ended b ${first}`, `ended b ${second}`]);
+  const kind = (wanted: string) => (error: unknown) => error instanceof Fault && error.kind === wanted;
+  await assert.rejects(client(port).reportEnds('z', [first]), kind('missing'));
+  await assert.rejects(client(port).reportEnds('b', ['not an incarnation']), kind('refused'));
+  await assert.rejects(client(port).reportEnds('b', []), kind('refused'));
+});
+
 test('a server that is not there is named so', async () => {
   await assert.rejects(client(await freePort()).status(), /not running/);
 });
@@ -196,7 +211,7 @@ test('an address that is taken is refused with a sentence', async (t) => {
   const { port } = await start(t);
   const options = { address: { host: '127.0.0.1', port }, cluster: 't', clusterKey: KEY, control: fakeControl([]) };
   await assert.rejects(
-    startAdmin({ ...options, nowMs: () => 0, bug: () => undefined }),
+    startAdmin({ ...options, ended: () => true, nowMs: () => 0, bug: () => undefined }),
     (error) => error instanceof Fault && /cannot listen at the admin address/.test(error.message),
   );
 });

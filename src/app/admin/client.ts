@@ -46,6 +46,11 @@ export class AdminClient {
     await this.#ask('POST', '/v1/accept-loss', JSON.stringify({ volume }));
   }
 
+  /** A supervisor's word: these incarnations of `server` have ended. */
+  async reportEnds(server: string, incarnations: readonly string[]): Promise<void> {
+    await this.#ask('POST', '/v1/ended', JSON.stringify({ server, incarnations }));
+  }
+
   /** Has the server take the volume over, telling each step. */
   async takeover(volume: string, progress: (text: string) => void): Promise<HandoverReport> {
     const body = JSON.stringify({ volume });

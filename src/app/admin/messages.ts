@@ -7,6 +7,7 @@
  * | `GET /v1/status` | `StatusAnswer` |
  * | `POST /v1/takeover` `VolumeRequest` | lines of `ProgressLine`, the last one with the outcome |
  * | `POST /v1/accept-loss` `VolumeRequest` | `{}` |
+ * | `POST /v1/ended` `EndedReport` | `{}` |
  *
  * What fails is answered by `ErrorAnswer` and a status code of its own.
  */
@@ -18,8 +19,20 @@ import type { ServerStatus } from '../../core/status.ts';
 export const volumeRequest = z.strictObject({ volume: z.string().min(1).max(64) });
 export type VolumeRequest = z.output<typeof volumeRequest>;
 
+/** A supervisor's word: these incarnations of its server have ended, newest last. */
+export const endedReport = z.strictObject({
+  server: z.string().min(1).max(64),
+  incarnations: z
+    .array(z.string().regex(/^[0-9a-f]{32}$/))
+    .min(1)
+    .max(16),
+});
+export type EndedReport = z.output<typeof endedReport>;
+
 export interface StatusAnswer {
   readonly cluster: string;
+  /** The server's process. */
+  readonly pid: number;
   /** Ms since this process began to take part. */
   readonly upMs: number;
   readonly status: ServerStatus;

@@ -9,12 +9,12 @@ import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { stream } from 'hono/streaming';
 import { Fault } from '../../base/fault.ts';
-import type { VolumeName } from '../../base/names.ts';
+import type { Incarnation, ServerId, VolumeName } from '../../base/names.ts';
 import type { ServerControl } from '../../core/server.ts';
 import type { Address } from '../config/units.ts';
 import { formatAddress } from '../config/units.ts';
 import { done } from '../exit.ts';
-import { volumeRequest } from './messages.ts';
+import { endedReport, volumeRequest } from './messages.ts';
 import type { ErrorAnswer, ProgressLine, StatusAnswer } from './messages.ts';
 import { Challenges, PROOF_HEADER, Prover, readAuthorization, sameProof } from './proof.ts';
 
@@ -28,6 +28,8 @@ export interface AdminOptions {
   readonly cluster: string;
   readonly clusterKey: Buffer;
   readonly control: ServerControl;
+  /** A supervisor reports that an incarnation of its server has ended; false when there is no such other server. */
+  readonly ended: (server: ServerId, incarnation: Incarnation) => boolean;
   /** A clock that never steps, in milliseconds. */
   readonly nowMs: () => number;
   /** Told of an exception within a request: a bug. */
@@ -114,6 +116,7 @@ function adminRoutes(options: AdminOptions): Hono<{ Variables: Variables }> {
   app.get('/v1/status', (c) => {
     const value: StatusAnswer = {
       cluster: options.cluster,
+      pid: process.pid,
       upMs: options.nowMs() - startedMs,
       status: options.control.status(),
     };
@@ -135,6 +138,16 @@ function adminRoutes(options: AdminOptions): Hono<{ Variables: Variables }> {
     }
     return answer(c, 200, {});
   });
+  app.post('/v1/ended', (c) => {
+    const report = endedReport.safeParse(readJson(c.get('body')));
+    if (!report.success) return fail(c, new Fault('refused', 'the report must name a server and its incarnations'));
+    const { server, incarnations } = report.data;
+    for (const incarnation of incarnations) {
+      if (options.ended(server as ServerId, incarnation as Incarnation)) continue;
+      return fail(c, new Fault('missing', `this server has no peer "${server}"`));
+    }
+    return answer(c, 200, {});
+  });
   app.notFound((c) => fail(c, new Fault('missing', `this server knows no ${c.req.method} ${c.req.path}`)));
   app.onError((error, c) => {
     options.bug(error);
@@ -143,14 +156,19 @@ function adminRoutes(options: AdminOptions): Hono<{ Variables: Variables }> {
   return app;
 }
 
+/** The body as a value; undefined when it is not JSON. */
+function readJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The volume that the request's body names, or what is wrong with it. */
 function readVolume(c: AdminContext, control: ServerControl): VolumeName | Fault {
-  let value: unknown;
-  try {
-    value = JSON.parse(c.get('body'));
-  } catch {
-    return new Fault('refused', 'the request is not JSON');
-  }
+  const value = readJson(c.get('body'));
+  if (value === undefined) return new Fault('refused', 'the request is not JSON');
   const read = volumeRequest.safeParse(value);
   if (!read.success) return new Fault('refused', 'the request must be { "volume": NAME }');
   const name = read.data.volume as VolumeName;

@@ -1,11 +1,13 @@
 /** `holdfast serve`: one server of the cluster, until a signal. */
 import type { Command } from 'commander';
 import { ExitCode } from '../exit.ts';
-import { configOption, requireConfig, requireServer } from './common.ts';
+import { configOption, faultsAre, requireConfig, requireServer } from './common.ts';
+import { readClusterKey } from '../key.ts';
 
 interface Options {
   readonly config: string;
   readonly server: string;
+  readonly supervisor: boolean;
 }
 
 export function addServe(program: Command): void {
@@ -14,6 +16,7 @@ export function addServe(program: Command): void {
     .description('run one server; SIGTERM hands its volumes over and ends it')
     .addOption(configOption())
     .requiredOption('-s, --server <name>', 'which of the servers in the configuration this is')
+    .option('--no-supervisor', 'without the supervisor that starts it again and tells the others when it has ended')
     .action(async (options: Options) => {
       // Started by the demo: a server of it must not outlive it, however it ends.
       if (process.env['HOLDFAST_ENDS_WITH_PARENT'] === '1') {
@@ -21,10 +24,21 @@ export function addServe(program: Command): void {
         process.channel?.unref();
       }
       const config = requireConfig(options.config);
-      // Loaded only here: the other commands start faster without the drivers.
-      const { runServer } = await import('../life.ts');
-      const code = await runServer(config, requireServer(config, options.server));
+      const server = requireServer(config, options.server);
+      faultsAre(ExitCode.refused, () => readClusterKey(config.keyFile));
       // Clients' sockets that are still closing must not hold up the end.
-      process.exit(code);
+      process.exit(await (options.supervisor ? supervised : alone)(config, server));
     });
+}
+
+// Loaded only here: the other commands start faster without the drivers, and the supervisor stays small.
+const alone = async (...[config, server]: Parameters<typeof supervised>): Promise<ExitCode> =>
+  (await import('../life.ts')).runServer(config, server);
+
+async function supervised(
+  config: ReturnType<typeof requireConfig>,
+  server: ReturnType<typeof requireServer>,
+): Promise<ExitCode> {
+  const { supervise } = await import('../supervisor/supervisor.ts');
+  return supervise(config, server, { cleanUp: async () => undefined });
 }

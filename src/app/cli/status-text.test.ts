@@ -26,7 +26,7 @@ link = ["127.0.0.1:4"]
 name = "shared"
 driver = "directory"
 path = "/mnt"
-late-io = "accept"
+accept-risk = "late-io"
 [[volume]]
 name = "one"
 medium = "shared"
@@ -83,7 +83,7 @@ function view(index: number, volume: Partial<VolumeStatus> | null): ServerView {
     ],
     volumes: [{ ...VOLUME, ...volume }],
   } as unknown as ServerStatus;
-  return { server, answer: { cluster: 'test', upMs: 90_000, status }, silence: null };
+  return { server, answer: { cluster: 'test', pid: 1, upMs: 90_000, status }, silence: null };
 }
 
 const text = (...views: ServerView[]): string => statusText(CONFIG, views, (_tone, plain) => plain);

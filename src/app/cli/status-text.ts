@@ -14,14 +14,14 @@ import type { ServerView, VolumeView } from './common.ts';
 /** The whole status. */
 export function statusText(config: Config, servers: readonly ServerView[], paint: Paint): string {
   const lines: string[] = [];
-  for (const view of volumeViews(config, servers)) lines.push(...volumeBlock(view, paint), '');
+  for (const view of volumeViews(config, servers)) lines.push(...volumeBlock(view, config, paint), '');
   lines.push(...serverBlock(servers, paint));
   const risks = acceptedRisks(config);
   if (risks.length > 0) lines.push('', ...risks.map((risk) => paint('warn', risk)));
   return lines.join('\n');
 }
 
-function volumeBlock(view: VolumeView, paint: Paint): string[] {
+function volumeBlock(view: VolumeView, config: Config, paint: Paint): string[] {
   const { best } = view;
   const head = `${paint('strong', `volume ${view.config.name}`)}  ${formatBytes(view.config.sizeBytes)} at ${formatAddress(view.config.address)}`;
   if (best === null)
@@ -36,6 +36,7 @@ function volumeBlock(view: VolumeView, paint: Paint): string[] {
     ['mirror', `${mirrorOf(best, paint)}${best.mirrorWhy === '' ? '' : paint('dim', `  ${best.mirrorWhy}`)}`],
     ['epoch', `${best.epoch}, generation ${best.generation}`],
     ['not yet on the medium', undestaged(best, paint)],
+    ['medium', mediumOf(view, config)],
     ['takeover', takeoverOf(view, paint)],
   ];
   if (best.waitingRequests > 0) rows.push(['waiting', `${best.waitingRequests} requests wait`]);
@@ -132,12 +133,18 @@ function pathOf(path: PathStatus, paint: Paint): string {
 /** What the configuration accepts by name: shown always, so that nobody forgets it. */
 function acceptedRisks(config: Config): string[] {
   return config.volumes.flatMap((volume) => {
-    const machines = new Set(
-      config.servers.filter((one) => volume.servers.includes(one.name)).map((one) => one.machine),
-    );
-    if (machines.size < 2 || volume.medium.lateIo !== 'accept') return [];
+    if (volume.sharing === 'host' || volume.servers.length < 2 || !volume.medium.acceptsLateIo) return [];
     return [
-      `volume ${volume.name}: late I/O of a frozen server after a takeover is accepted (late-io = "accept" in medium ${volume.medium.name})`,
+      `volume ${volume.name}: late I/O of a frozen server after a takeover is accepted (accept-risk = "late-io" in medium ${volume.medium.name})`,
     ];
   });
+}
+
+/** How the medium is reached, and what keeps a frozen server's late I/O away from it. */
+function mediumOf(view: VolumeView, config: Config): string {
+  const { medium, sharing, servers } = view.config;
+  if (sharing === 'host') return `${medium.name}, shared by processes of one machine`;
+  const fenced = config.servers.filter(({ name }) => servers.includes(name)).every(({ fence }) => fence !== null);
+  const guard = fenced ? 'a fence hook guards it' : 'no fence hook guards it';
+  return `${medium.name}, shared by machines: synchronous writes; ${guard}`;
 }

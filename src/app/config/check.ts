@@ -207,26 +207,36 @@ function checkVolumes(volumes: readonly Table[], servers: readonly Table[], medi
       const sentence = '`degraded = "journal"` needs `store = "journal"`: a memory store does not outlive its server';
       findings.push({ path: ['volume', index, 'degraded'], text: sentence });
     }
-    findings.push(...checkLateIo(volume, index, servers, media));
+    findings.push(...checkSharing(volume, index, servers, media));
   });
   return findings;
 }
 
 /** A claim across machines needs something that keeps the old owner's late I/O away, or a risk accepted by name. */
-function checkLateIo(volume: Table, index: number, servers: readonly Table[], media: readonly Table[]): Finding[] {
+function checkSharing(volume: Table, index: number, servers: readonly Table[], media: readonly Table[]): Finding[] {
   const named = list(volume, 'servers');
   const members = servers.filter((server) => named.includes(text(server, 'name')));
-  const machines = new Set(members.map(rawMachine));
-  const medium = media.find((candidate) => text(candidate, 'name') === text(volume, 'medium'));
-  if (machines.size < 2 || medium === undefined || text(medium, 'late-io') === 'accept') return [];
+  const apart = new Set(members.map(rawMachine)).size > 1;
+  const at = media.findIndex((candidate) => text(candidate, 'name') === text(volume, 'medium'));
+  const medium = media[at];
+  if (medium === undefined) return [];
+  const sharing = text(medium, 'sharing');
+  const who = called('medium', medium, at);
+  if (sharing === 'host' && apart) {
+    const sentence = `the servers of ${called('volume', volume, index)} are on different machines: what one writes stays in its own cache with \`sharing = "host"\``;
+    return [{ path: ['medium', at, 'sharing'], text: sentence }];
+  }
+  if ((!apart && sharing !== 'machines') || members.length < 2 || text(medium, 'accept-risk') === 'late-io') return [];
   const unfenced = members
     .filter((server) => server['fence'] === undefined)
     .map((server) => `"${text(server, 'name')}"`);
   if (unfenced.length === 0) return [];
-  const who = unfenced.length === 1 ? `server ${unfenced[0]} has` : `servers ${unfenced.join(' and ')} have`;
+  const without = unfenced.length === 1 ? `server ${unfenced[0]} has` : `servers ${unfenced.join(' and ')} have`;
+  const why = apart ? 'its servers are on different machines' : `machines share ${who}`;
+  const other = apart ? ', or name the machine they share' : '';
   const sentence =
-    `its servers are on different machines, and ${who} no "fence" command: I/O of a frozen server could land after a ` +
-    `takeover. Give them one, or accept that by \`late-io = "accept"\` in ${called('medium', medium, 0)}, or name the machine they share`;
+    `${why}, and ${without} no "fence" command: I/O of a frozen server could land after a ` +
+    `takeover. Give them one, or accept that by \`accept-risk = "late-io"\` in ${who}${other}`;
   return [{ path: ['volume', index, 'servers'], text: sentence }];
 }
 

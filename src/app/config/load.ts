@@ -32,15 +32,21 @@ export interface ServerConfig {
   readonly link: readonly Address[];
   readonly fence: { readonly command: string; readonly deadlineMs: number } | null;
 }
+/** Who else reaches a shared thing: processes of one machine only, or other machines too. */
+export type Sharing = 'host' | 'machines';
 export interface MediumConfig {
   readonly name: string;
   readonly driver: 'directory' | 'image';
   readonly path: string;
-  readonly lateIo: 'fence' | 'accept';
+  /** As the file says; null when it is left to the machines of each volume's servers. */
+  readonly sharing: Sharing | null;
+  /** That I/O of a frozen server may land late is accepted by name. */
+  readonly acceptsLateIo: boolean;
 }
 export interface VolumeConfig {
   readonly name: string;
   readonly medium: MediumConfig;
+  readonly sharing: Sharing;
   readonly sizeBytes: number;
   readonly address: Address;
   readonly servers: readonly string[];
@@ -123,7 +129,7 @@ function toConfig(content: FileContent, file: string): Config {
     coordinatorDirectory: coordinatorDirectory(content, media, mediumOf, absolute),
     servers: content.server.map((table) => toServer(table, absolute)),
     media,
-    volumes: content.volume.map((table) => toVolume(table, mediumOf(table.medium))),
+    volumes: content.volume.map((table) => toVolume(table, mediumOf(table.medium), content.server)),
     timings: toTimings(content.timings),
   };
 }
@@ -154,13 +160,21 @@ function toServer(table: ServerTable, absolute: (path: string) => string): Serve
 }
 
 function toMedium(table: MediumTable, absolute: (path: string) => string): MediumConfig {
-  return { name: table.name, driver: table.driver, path: absolute(table.path), lateIo: table['late-io'] };
+  return {
+    name: table.name,
+    driver: table.driver,
+    path: absolute(table.path),
+    sharing: table.sharing ?? null,
+    acceptsLateIo: table['accept-risk'] === 'late-io',
+  };
 }
 
-function toVolume(table: VolumeTable, medium: MediumConfig): VolumeConfig {
+function toVolume(table: VolumeTable, medium: MediumConfig, servers: readonly ServerTable[]): VolumeConfig {
+  const machines = new Set(servers.filter(({ name }) => table.servers.includes(name)).map(machineOf));
   return {
     name: table.name,
     medium,
+    sharing: medium.sharing ?? (machines.size > 1 ? 'machines' : 'host'),
     sizeBytes: table.size,
     address: table.address,
     servers: table.servers,

@@ -113,7 +113,7 @@ const server = z
       }),
     fence: z.string().min(1, 'a fence command cannot be empty').optional().meta({
       description:
-        'Shell command that keeps this server from the medium (or ends its machine); the server that claims one of its volumes runs it. Success is exit code 0. The environment has HOLDFAST_VICTIM, HOLDFAST_INCARNATION, HOLDFAST_VOLUME and HOLDFAST_CLAIMANT.',
+        'Shell command that keeps this server from the medium (or ends its machine); the server that claims one of its volumes runs it. Success is exit code 0. The environment has HOLDFAST_VICTIM, HOLDFAST_VICTIM_ADDRESS, HOLDFAST_VICTIM_LINKS, HOLDFAST_INCARNATION, HOLDFAST_VOLUME and HOLDFAST_CLAIMANT; docs/fencing.md has recipes.',
       example: '/usr/local/sbin/power-off rack1',
     }),
     'fence-deadline': duration
@@ -133,9 +133,14 @@ const medium = z
       description: 'The directory, file or device, the same on every server.',
       example: '/mnt/shared',
     }),
-    'late-io': z.enum(['fence', 'accept']).default('fence').meta({
+    sharing: z.enum(['host', 'machines']).optional().meta({
       description:
-        'What keeps I/O of a frozen server from landing after another machine has taken its volume over. `fence`: every server of the volume has a fence command. `accept`: nothing does, and the risk is accepted. Of no effect where all servers of a volume run on one machine.',
+        "Who else writes to it. `host`: processes of one machine, which share its kernel's cache. `machines`: servers on several machines; every write is synchronous, so that nothing is left in the cache of a machine that may freeze. If left out, it follows from the `machine` of each volume's servers.",
+      example: 'machines',
+    }),
+    'accept-risk': z.literal('late-io').optional().meta({
+      description:
+        'Where machines share the medium, I/O of a frozen server could land after another machine has taken its volume over. Every server of the volume needs a fence command against that, unless `late-io` accepts the risk by name; `status` shows it.',
     }),
   })
   .meta({ description: 'One table for each medium: the storage that all servers share.' });

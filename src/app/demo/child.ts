@@ -48,7 +48,9 @@ export class ChildServer {
   start(): void {
     const program = process.argv[1];
     if (program === undefined) throw new Error('broken invariant: the program knows its own file');
-    const child = fork(program, ['serve', '--config', this.#configFile, '--server', this.name], {
+    // Without its supervisor: whoever looks on is to see the death, and says when the dead one returns.
+    const args = ['serve', '--no-supervisor', '--config', this.#configFile, '--server', this.name];
+    const child = fork(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // Ctrl-C in the terminal reaches this process only: it ends the servers itself.
       detached: true,
