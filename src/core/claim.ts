@@ -138,13 +138,15 @@ export class Claim {
   // ---- 2. fence -------------------------------------------------------------------------------------------------------
 
   #fence(): void {
-    this.#step('fencing', {});
+    // A repetition keeps saying why the one before failed.
+    if (this.#phase !== 'fencing') this.#step('fencing', {});
     const { fence, volume, clock, timings } = this.#replica;
     const victim = this.#unproven.find((holder) => !this.#agreed(holder));
     if (!fence.configured || victim === undefined) return this.#wait();
     fence.run(victim, volume, (fault) => {
       if (this.#over) return;
       if (fault === null) {
+        this.#why = '';
         this.#unproven = this.#unproven.filter((holder) => holder !== victim);
         return this.#fence();
       }
