@@ -3,8 +3,8 @@
 # them. Which test needs which program: e2e/programs.ts.
 set -euo pipefail
 
-packages=(libnbd-bin qemu-utils fio fuse3 nbdkit nbd-client e2fsprogs)
-programs=(nbdinfo nbdcopy nbdfuse qemu-img qemu-io fio fusermount3 nbdkit nbd-client mkfs.ext4 e2fsck)
+packages=(libnbd-bin qemu-utils qemu-system-common fio fuse3 nbdkit nbd-client e2fsprogs iproute2)
+programs=(nbdinfo nbdcopy nbdfuse qemu-img qemu-io qemu-storage-daemon fio fusermount3 nbdkit nbd-client mkfs.ext4 e2fsck ip)
 export DEBIAN_FRONTEND=noninteractive
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
