@@ -21,6 +21,8 @@ import { NbdDoors } from '../front/nbd/doors.ts';
 import type { Coordinator, ServerEntry, VolumeRecord } from '../ports/coordinator.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
+import { addressMover, removeAddresses } from './addresses/hooks.ts';
+import { MovingDoors } from './addresses/moving-doors.ts';
 import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config, ServerConfig, VolumeConfig } from './config/load.ts';
@@ -120,6 +122,13 @@ export async function composeServer(
     clock,
     log: (level, event, fields) => log.note(event, fields, level),
   });
+  const mover = addressMover(server);
+  // What an earlier process of this server left behind when it was killed.
+  if (mover !== null) {
+    await removeAddresses(mover, mine, (volume, fault) =>
+      log.note('address.failed', { volume: volume.name, why: fault.message }),
+    );
+  }
   const doors = new NbdDoors({
     addresses: new Map(created.map((volume) => [volume.name, volume.config.address])),
     log: (event, fields) => log.note(event, fields),
@@ -136,7 +145,7 @@ export async function composeServer(
       stores,
       witness: new AnyWitness([new LockWitness(stateDirectoriesBeside(config, server)), reported]),
       fence: new CommandFence(server.name, config.servers),
-      doors,
+      doors: mover === null ? doors : new MovingDoors(doors, mover, mine, (event, fields) => log.note(event, fields)),
       observer: observerOf(log),
       quit: ends.quit,
     },

@@ -40,5 +40,15 @@ async function supervised(
   server: ReturnType<typeof requireServer>,
 ): Promise<ExitCode> {
   const { supervise } = await import('../supervisor/supervisor.ts');
-  return supervise(config, server, { cleanUp: async () => undefined });
+  const { addressMover, removeAddresses } = await import('../addresses/hooks.ts');
+  const mover = addressMover(server);
+  const mine = config.volumes.filter((volume) => volume.servers.includes(server.name));
+  return supervise(config, server, {
+    cleanUp: async (log) => {
+      if (mover === null) return;
+      await removeAddresses(mover, mine, (volume, fault) =>
+        log.note('address.failed', { volume: volume.name, why: fault.message }),
+      );
+    },
+  });
 }

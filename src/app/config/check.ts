@@ -28,6 +28,7 @@ export function crossCheck(document: Table): Finding[] {
     ...usedTwice('volume', volumes),
     ...addressesUsedTwice(servers, volumes),
     ...checkServers(servers),
+    ...checkMoving(servers, volumes),
     ...checkMedia(media, volumes),
     ...checkVolumes(volumes, servers, media),
     ...checkCoordinator(document['coordinator'], media),
@@ -154,6 +155,10 @@ function checkServers(servers: readonly Table[]): Finding[] {
       const sentence = `either every server has a "fence" command or none: ${called('server', server, index)} has none`;
       findings.push({ path: ['server', index], text: sentence });
     }
+    if ((server['up'] === undefined) !== (server['down'] === undefined)) {
+      const [has, lacks] = server['up'] === undefined ? ['down', 'up'] : ['up', 'down'];
+      findings.push({ path: ['server', index, has], text: `"${has}" needs "${lacks}": what comes must go, too` });
+    }
     if (server['fence-deadline'] !== undefined && server['fence'] === undefined) {
       findings.push({
         path: ['server', index, 'fence-deadline'],
@@ -162,6 +167,25 @@ function checkServers(servers: readonly Table[]): Finding[] {
     }
   });
   return findings;
+}
+
+/** An address that moves goes with one volume: another one behind it may be owned elsewhere. */
+function checkMoving(servers: readonly Table[], volumes: readonly Table[]): Finding[] {
+  const moving = servers.filter((server) => server['interface'] !== undefined || server['up'] !== undefined);
+  const taken = new Map<string, string>();
+  return volumes.flatMap((volume, index): Finding[] => {
+    const read = parseAddress(text(volume, 'address') ?? '');
+    const named = list(volume, 'servers');
+    if (read.mistake !== null || !moving.some((server) => named.includes(text(server, 'name')))) return [];
+    const { host } = read.value;
+    const other = taken.get(host);
+    taken.set(host, called('volume', volume, index));
+    if (WILDCARDS.has(host))
+      return [{ path: ['volume', index, 'address'], text: `"${host}" is no address that can move between servers` }];
+    if (other === undefined) return [];
+    const sentence = `${host} moves with ${other}: each volume needs an address of its own where servers have "interface" or "up"`;
+    return [{ path: ['volume', index, 'address'], text: sentence }];
+  });
 }
 
 function checkMedia(media: readonly Table[], volumes: readonly Table[]): Finding[] {

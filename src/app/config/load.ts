@@ -23,6 +23,12 @@ export interface Mistake {
   readonly text: string;
 }
 
+/** At least one is not null: a network device for `ip addr`, or a pair of commands. */
+export interface AddressHooks {
+  readonly device: string | null;
+  readonly up: string | null;
+  readonly down: string | null;
+}
 export interface ServerConfig {
   readonly name: string;
   /** Servers with the same machine share a kernel. */
@@ -31,6 +37,8 @@ export interface ServerConfig {
   readonly admin: Address;
   readonly link: readonly Address[];
   readonly fence: { readonly command: string; readonly deadlineMs: number } | null;
+  /** How service addresses come to this server and go; null when the machine has them anyway. */
+  readonly addresses: AddressHooks | null;
 }
 /** Who else reaches a shared thing: processes of one machine only, or other machines too. */
 export type Sharing = 'host' | 'machines';
@@ -156,7 +164,13 @@ function toServer(table: ServerTable, absolute: (path: string) => string): Serve
     admin: table.admin,
     link: table.link,
     fence,
+    addresses: toHooks(table),
   };
+}
+
+function toHooks({ interface: device, up, down }: ServerTable): AddressHooks | null {
+  if (device === undefined && up === undefined && down === undefined) return null;
+  return { device: device ?? null, up: up ?? null, down: down ?? null };
 }
 
 function toMedium(table: MediumTable, absolute: (path: string) => string): MediumConfig {

@@ -119,6 +119,26 @@ const server = z
     'fence-deadline': duration
       .prefault('30s')
       .meta({ description: 'A fence command that has not ended by then is killed, has failed, and is tried again.' }),
+    interface: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/, 'this is no name of a network device')
+      .meta({ title: 'network device' })
+      .optional()
+      .meta({
+        description:
+          'Network device of this server that takes the service address of each volume it serves, by `ip addr`, and lets go of it afterwards; neighbours are told by gratuitous ARP. Needs CAP_NET_ADMIN and CAP_NET_RAW. Without it, and without `up`, every service address must be one that the machine has anyway.',
+        example: 'eth0',
+      }),
+    up: z.string().min(1, 'an address command cannot be empty').optional().meta({
+      description:
+        'Shell command that brings a service address to this server, in place of `ip addr`. Run before the volume is served; success is exit code 0. The environment has HOLDFAST_ADDRESS, HOLDFAST_PORT, HOLDFAST_VOLUME, HOLDFAST_SERVER and, if there is one, HOLDFAST_INTERFACE. Must succeed if the address is there already.',
+      example: '/usr/local/sbin/address-up',
+    }),
+    down: z.string().min(1, 'an address command cannot be empty').optional().meta({
+      description:
+        'Shell command that takes a service address away from this server, with the same environment. Run when the volume is not served here any more, before a start, and by the supervisor when the server has died. Must succeed if the address is not there.',
+      example: '/usr/local/sbin/address-down',
+    }),
   })
   .meta({ description: 'One table for each server.' });
 

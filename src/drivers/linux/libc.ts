@@ -23,6 +23,11 @@ interface Libc {
   readonly fadvise: Foreign<[fd: number, offset: number, length: number, advice: number]>;
   readonly lseek: Foreign<[fd: number, offset: number, whence: number]>;
   readonly ioctl: Foreign<[fd: number, request: number, argument: BigUint64Array]>;
+  readonly ifNameToIndex: Foreign<[device: string]>;
+  readonly socket: Foreign<[domain: number, type: number, protocol: number]>;
+  readonly sendto: Foreign<
+    [fd: number, bytes: Buffer, length: number, flags: number, address: Buffer, addressLength: number]
+  >;
   readonly errno: () => number;
 }
 
@@ -56,6 +61,11 @@ function bind(): Libc {
     fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Libc['fadvise'],
     lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Libc['lseek'],
     ioctl: library.func('int ioctl(int fd, unsigned long request, void *argument)') as Libc['ioctl'],
+    ifNameToIndex: library.func('unsigned int if_nametoindex(const char *device)') as Libc['ifNameToIndex'],
+    socket: library.func('int socket(int domain, int type, int protocol)') as Libc['socket'],
+    sendto: library.func(
+      'int64_t sendto(int fd, const void *bytes, size_t length, int flags, const void *address, uint32_t addressLength)',
+    ) as Libc['sendto'],
     errno: () => koffi.errno(),
   };
 }

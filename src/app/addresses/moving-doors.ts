@@ -1,0 +1,119 @@
+/**
+ * Doors whose addresses move: the port `Doors`, with each volume's service address brought to this machine before its
+ * door opens and taken away when it is held or closed. Of one volume only one command runs at a time, and the last wish
+ * wins; so an address that was to go and is to come again does not end up gone.
+ */
+import type { Done, Fault } from '../../base/fault.ts';
+import type { Epoch, VolumeName } from '../../base/names.ts';
+import type { VolumeService } from '../../ports/service.ts';
+import type { Doors } from '../../ports/world.ts';
+import type { VolumeConfig } from '../config/load.ts';
+import type { Fields } from '../log.ts';
+import type { AddressMover } from './hooks.ts';
+
+/** Pace of saying on the network where an open door's address is: whoever missed it once learns it then, ms. */
+const ANNOUNCE_MS = 5_000;
+
+interface Move {
+  readonly config: VolumeConfig;
+  /** What is wished for, and who is told once that is so. */
+  wish: 'up' | 'down';
+  told: Done[];
+  running: boolean;
+  /** What is so, as far as is known. */
+  state: 'up' | 'down' | 'unknown';
+  announcing: NodeJS.Timeout | null;
+  /** Counts the wishes: a door that was held or closed meanwhile is not opened. */
+  turn: number;
+}
+
+export class MovingDoors implements Doors {
+  readonly #doors: Doors;
+  readonly #mover: AddressMover;
+  readonly #log: (event: string, fields: Fields) => void;
+  readonly #moves: ReadonlyMap<VolumeName, Move>;
+
+  constructor(
+    doors: Doors,
+    mover: AddressMover,
+    volumes: readonly VolumeConfig[],
+    log: (event: string, fields: Fields) => void,
+  ) {
+    this.#doors = doors;
+    this.#mover = mover;
+    this.#log = log;
+    const fresh = (config: VolumeConfig): Move => {
+      return { config, wish: 'down', told: [], running: false, state: 'down', announcing: null, turn: 0 };
+    };
+    this.#moves = new Map(volumes.map((config) => [config.name as VolumeName, fresh(config)]));
+  }
+
+  open(volume: VolumeName, epoch: Epoch, service: VolumeService, done: Done): void {
+    const move = this.#moves.get(volume);
+    if (move === undefined) return this.#doors.open(volume, epoch, service, done);
+    this.#doors.close(volume, `volume ${volume} is opened anew in epoch ${epoch}`);
+    const turn = this.#wish(move, 'up', (fault) => {
+      if (move.turn !== turn) return;
+      if (fault !== null) return done(fault);
+      this.#announce(move);
+      this.#doors.open(volume, epoch, service, (refused) => {
+        if (refused === null) this.#announce(move);
+        done(refused);
+      });
+    });
+  }
+
+  hold(volume: VolumeName, done: () => void): void {
+    this.#doors.hold(volume, () => this.#leave(volume, done));
+  }
+
+  close(volume: VolumeName, why: string): void {
+    this.#doors.close(volume, why);
+    this.#leave(volume, () => undefined);
+  }
+
+  /** `done` once the address is gone, or could not be taken away: the next owner's announcement has to do then. */
+  #leave(volume: VolumeName, done: () => void): void {
+    const move = this.#moves.get(volume);
+    if (move === undefined) return done();
+    if (move.announcing !== null) clearInterval(move.announcing);
+    move.announcing = null;
+    this.#wish(move, 'down', done);
+  }
+
+  #announce(move: Move): void {
+    const fault = this.#mover.announce(move.config);
+    if (fault !== null) this.#log('address.failed', { volume: move.config.name, why: fault.message });
+    move.announcing ??= setInterval(() => this.#mover.announce(move.config), ANNOUNCE_MS).unref();
+  }
+
+  /** Whoever wished for something else before is not told any more, but for those that wait for an end. */
+  #wish(move: Move, wish: 'up' | 'down', done: Done): number {
+    move.turn += 1;
+    if (wish !== move.wish && wish === 'up') for (const tell of move.told.splice(0)) setImmediate(tell, null);
+    if (wish !== move.wish) move.told = [];
+    move.wish = wish;
+    move.told.push(done);
+    if (!move.running) this.#run(move);
+    return move.turn;
+  }
+
+  #run(move: Move): void {
+    const { wish, config } = move;
+    if (move.state === wish) return this.#settle(move, null);
+    move.running = true;
+    this.#mover[wish](config, (fault) => {
+      move.running = false;
+      move.state = fault === null ? wish : 'unknown';
+      const { host } = config.address;
+      if (fault === null) this.#log(`address.${wish}`, { volume: config.name, address: host });
+      else this.#log('address.failed', { volume: config.name, address: host, why: fault.message });
+      if (move.wish === wish) this.#settle(move, fault);
+      else this.#run(move);
+    });
+  }
+
+  #settle(move: Move, fault: Fault | null): void {
+    for (const tell of move.told.splice(0)) setImmediate(tell, fault);
+  }
+}
