@@ -64,7 +64,10 @@ clusterTest('at a shared address clients wait until the frozen owner lets go of 
   oracle.run();
   await oracle.more(300);
   cluster.server(owner).freeze();
-  await cluster.untilServed('disk', partner);
+  await cluster.until(`${partner} owns the volume and says that it waits for the address`, async () => {
+    const disk = (await cluster.status(partner))?.volumes.find((one) => one.volume === 'disk');
+    return disk?.role === 'owner' && !disk.serving && disk.why === 'waits for the service address to be free';
+  });
   oracle.nothingIsLate();
   cluster.server(owner).thaw();
   await oracle.more(200);

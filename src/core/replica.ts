@@ -346,6 +346,7 @@ export class Replica {
   }
 
   #open(tenure: Tenure): void {
+    this.#why = 'waits for the service address to be free';
     this.doors.open(this.volume, tenure.epoch, tenure, (fault) => {
       if (this.#tenure !== tenure) return;
       if (fault === null) return this.#announce(tenure);
