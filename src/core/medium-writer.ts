@@ -8,8 +8,10 @@ import type { MediumVolume } from '../ports/medium.ts';
 import { issue } from './owner/plan.ts';
 import type { Step } from './owner/plan.ts';
 
-/** Steps on their way at a time. */
-const STEPS_OUT = 8;
+/** Steps on their way at a time: many small ones, which media take together, or a few large ones. */
+const STEPS_OUT = 64;
+/** Bytes of these at most, but for a step alone. */
+const BYTES_OUT = 8 << 20;
 
 export interface WriterEvents {
   /** Asked before each step: may I/O be issued now (authority)? When not, the writer stops as if failed. */
@@ -26,6 +28,7 @@ export class MediumWriter {
   readonly #events: WriterEvents;
   #next = 0;
   #out = 0;
+  #bytesOut = 0;
   #fault: Fault | null = null;
   #refused = false;
   #issuing = false;
@@ -41,7 +44,8 @@ export class MediumWriter {
   run(): void {
     if (this.#issuing) return;
     this.#issuing = true;
-    while (this.#out < STEPS_OUT && this.#next < this.#steps.length && !this.#ended()) this.#issueNext();
+    while (this.#out < STEPS_OUT && this.#bytesOut < BYTES_OUT && this.#next < this.#steps.length && !this.#ended())
+      this.#issueNext();
     this.#issuing = false;
     if (this.#out > 0) return;
     if (this.#ended()) return this.#events.finished(this.#fault, this.#refused);
@@ -58,8 +62,10 @@ export class MediumWriter {
     if (step === undefined) return;
     this.#next += 1;
     this.#out += 1;
+    this.#bytesOut += step.length;
     issue(this.#medium, step, this.#events.mayPunch(step), (fault) => {
       this.#out -= 1;
+      this.#bytesOut -= step.length;
       this.#fault ??= fault;
       this.run();
     });

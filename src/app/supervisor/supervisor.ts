@@ -20,6 +20,13 @@ import { BackOff } from './back-off.ts';
 import { readChildMessage, SUPERVISED } from './channel.ts';
 import { EndReports } from './end-reports.ts';
 
+/**
+ * Threads for file I/O in the server, unless the environment says otherwise. Node's own 4 would be too few: a medium
+ * that hangs keeps up to 16 of them per volume, and a journal must never wait for one. They are made when a process
+ * begins, so only its parent can ask for them.
+ */
+const POOL_THREADS = 32;
+
 /** Before it ends, a supervisor gives the last report so long to arrive, ms. */
 const LAST_REPORT_MS = 500;
 
@@ -81,7 +88,7 @@ class Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // Ctrl-C in a terminal reaches the supervisor only, which passes it on once.
       detached: true,
-      env: { ...process.env, [SUPERVISED]: '1' },
+      env: { UV_THREADPOOL_SIZE: String(POOL_THREADS), ...process.env, [SUPERVISED]: '1' },
     });
     this.#child = child;
     this.#log.note('supervisor.started', { pid: process.pid, process: child.pid ?? 0 });

@@ -28,13 +28,24 @@ interface Libc {
   readonly sendto: Foreign<
     [fd: number, bytes: Buffer, length: number, flags: number, address: Buffer, addressLength: number]
   >;
+  /** Null where the C library does not have it. */
+  readonly preadv2: Foreign<[fd: number, vector: BigUint64Array, count: number, offset: number, flags: number]> | null;
+  /** System calls that the C library has no function for; every argument is a number or memory. */
+  readonly syscallWithMemory: Foreign<[number: number, count: number, memory: BigUint64Array]>;
+  readonly syscallWithContext: Foreign<
+    [number: number, context: bigint, least: number, most: number, memory: Buffer, timeout: null]
+  >;
+  readonly syscallSubmit: Foreign<[number: number, context: bigint, count: number, memory: BigUint64Array]>;
   readonly errno: () => number;
+  /** Where the bytes are: valid for as long as the buffer is referred to. */
+  readonly address: (bytes: Buffer) => bigint;
 }
 
 /** What we use of koffi; its own declarations are loose. */
 interface Koffi {
   load(path: string | null): { func(definition: string): unknown };
   errno(): number;
+  address(memory: Buffer): bigint;
 }
 
 let bound: Libc | null = null;
@@ -66,8 +77,30 @@ function bind(): Libc {
     sendto: library.func(
       'int64_t sendto(int fd, const void *bytes, size_t length, int flags, const void *address, uint32_t addressLength)',
     ) as Libc['sendto'],
+    preadv2: optional(() =>
+      library.func('int64_t preadv2(int fd, void *vector, int count, int64_t offset, int flags)'),
+    ) as Libc['preadv2'],
+    syscallWithMemory: library.func(
+      'int64_t syscall(int64_t number, int64_t count, void *memory)',
+    ) as Libc['syscallWithMemory'],
+    syscallWithContext: library.func(
+      'int64_t syscall(int64_t number, uint64_t context, int64_t least, int64_t most, void *memory, void *timeout)',
+    ) as Libc['syscallWithContext'],
+    syscallSubmit: library.func(
+      'int64_t syscall(int64_t number, uint64_t context, int64_t count, void *memory)',
+    ) as Libc['syscallSubmit'],
     errno: () => koffi.errno(),
+    address: (bytes) => koffi.address(bytes),
   };
+}
+
+/** A function that not every C library has. */
+function optional(make: () => unknown): unknown {
+  try {
+    return make();
+  } catch {
+    return null;
+  }
 }
 
 /** The bound library. Fault `refused` on a platform that does not have it. */

@@ -4,6 +4,7 @@
  */
 import { fdatasync, read, write, writev } from 'node:fs';
 import { type Done, Fault, type Result } from '../../base/fault.ts';
+import { NO_BYTES } from '../../base/operation.ts';
 import { faultOfError } from '../linux/errno.ts';
 
 /** What a call needs of the image it works on. */
@@ -66,7 +67,7 @@ export class ReadCall implements Call {
 
 export class WriteCall implements Call {
   readonly #image: ImageHandle;
-  readonly #offset: number;
+  readonly offset: number;
   readonly #length: number;
   readonly #done: Done;
   #pieces: readonly Buffer[];
@@ -74,15 +75,25 @@ export class WriteCall implements Call {
 
   constructor(image: ImageHandle, offset: number, pieces: readonly Buffer[], length: number, done: Done) {
     this.#image = image;
-    this.#offset = offset;
+    this.offset = offset;
     this.#pieces = pieces;
     this.#length = length;
     this.#done = done;
   }
 
+  /** The first of its pieces: all of it, when there is only one. */
+  get bytes(): Buffer {
+    return this.#pieces[0] ?? NO_BYTES;
+  }
+
+  /** It was written as a whole, with others, instead of being started. */
+  written(): void {
+    this.#done(null);
+  }
+
   start(): void {
     const [first] = this.#pieces;
-    const at = this.#offset + this.#written;
+    const at = this.offset + this.#written;
     if (first !== undefined && this.#pieces.length === 1)
       write(this.#image.fd, first, 0, first.length, at, this.#wrote);
     else writev(this.#image.fd, this.#pieces, at, this.#wrote);
@@ -103,7 +114,7 @@ export class WriteCall implements Call {
       return this.#done(null);
     }
     this.#image.returned();
-    const what = `Writing ${this.#length} bytes at ${this.#offset} of ${this.#image.path}`;
+    const what = `Writing ${this.#length} bytes at ${this.offset} of ${this.#image.path}`;
     if (error !== null) return this.#done(faultOfError(error, what));
     this.#done(new Fault('io', `${what} failed: the operating system took ${this.#written} of them.`));
   };

@@ -11,6 +11,8 @@
  *   range operations are synced before they are reported; and what this machine cached of the image before is dropped
  *   when it is opened.
  *
+ * Small writes of one turn go to the kernel together, and reads that its cache can answer are answered at once.
+ *
  * At most `CALLS_IN_FLIGHT` calls of one image are with the operating system at a time, the others wait in order of
  * arrival: a medium that hangs must not take all threads of the pool from the journals.
  */
@@ -20,6 +22,8 @@ import { Ring } from '../../base/ring.ts';
 import type { Extent, MediumAbilities, MediumVolume } from '../../ports/medium.ts';
 import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/block-device.ts';
 import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
+import { type CachedRead, readCached } from '../linux/cached-read.ts';
+import { BATCH_WRITES_MAX, WriteBatch } from '../linux/write-batch.ts';
 import { dropCachedRange, punchRange, reserveRange } from '../linux/ranges.ts';
 import { type Call, type ImageHandle, READ_BYTES_MAX, ReadCall, SyncCall, WriteCall } from './raw-calls.ts';
 import { ExtentsCall, ReserveCall, ZeroCall } from './raw-ranges.ts';
@@ -31,6 +35,11 @@ export type Sharing = 'host' | 'machines';
 export const CALLS_IN_FLIGHT = 16;
 /** Calls of one image that wait behind them; the core keeps far fewer on their way than this. */
 export const CALLS_WAITING_MAX = 65_536;
+
+/** Reads up to this size are tried in the kernel's cache first, on this thread: copying more would hold it up. */
+const CACHED_READ_BYTES_MAX = 64 << 10;
+/** Writes up to this size go with others of their turn in one call; larger ones are worth a call each. */
+const BATCHED_WRITE_BYTES_MAX = 64 << 10;
 
 /** File systems that write every version of a block to a new place: room held for a range is no room for its rewriting. */
 const COPYING_FILE_SYSTEMS: ReadonlySet<number> = new Set([
@@ -142,6 +151,12 @@ class RawFile implements MediumVolume, ImageHandle {
   writesZeroes = false;
   readonly #sizeBytes: number;
   readonly #waiting = new Ring<Call>();
+  /** Small writes that the next batch takes; the core keeps few on their way. */
+  #gathered: WriteCall[] = [];
+  #gathering = false;
+  /** Null where each write is a call of its own: O_DSYNC ones wait for the storage, and had better wait side by side. */
+  readonly #batch: WriteBatch | null;
+  #readsCached = true;
   #inFlight = 0;
   #closing: Done[] | null = null;
   #closed = false;
@@ -153,6 +168,7 @@ class RawFile implements MediumVolume, ImageHandle {
     this.isDevice = image.isDevice;
     this.syncsRanges = sharing === 'machines';
     this.#sizeBytes = image.sizeBytes;
+    this.#batch = sharing === 'host' && !image.isDevice ? WriteBatch.make() : null;
   }
 
   sizeBytes(target: string): number {
@@ -165,16 +181,54 @@ class RawFile implements MediumVolume, ImageHandle {
     if (refusal !== null) process.nextTick(done, refusal, null);
     else if (length > READ_BYTES_MAX)
       process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
+    else if (this.#readsCached && length <= CACHED_READ_BYTES_MAX) this.#readCached(offset, length, done);
     else this.#run(new ReadCall(this, offset, length, done));
+  }
+
+  /** From the kernel's cache, or in the ordinary way what is not all there. */
+  #readCached(offset: number, length: number, done: Result<Buffer>): void {
+    const buffer = Buffer.allocUnsafe(length);
+    const outcome: CachedRead = readCached(this.fd, buffer, offset);
+    if (outcome === 'read') return process.nextTick(done, null, buffer);
+    if (outcome === 'unsupported') this.#readsCached = false;
+    this.#run(new ReadCall(this, offset, length, done));
   }
 
   write(target: string, offset: number, data: readonly Buffer[], done: Done): void {
     let length = 0;
     for (const piece of data) length += piece.length;
     const refusal = this.#refusal(target, offset, length);
-    if (refusal !== null) process.nextTick(done, refusal);
-    else this.#run(new WriteCall(this, offset, data, length, done));
+    if (refusal !== null) return process.nextTick(done, refusal);
+    const call = new WriteCall(this, offset, data, length, done);
+    if (this.#batch === null || data.length !== 1 || length > BATCHED_WRITE_BYTES_MAX) return this.#run(call);
+    this.#gathered.push(call);
+    if (this.#gathering) return;
+    this.#gathering = true;
+    process.nextTick(this.#writeGathered);
   }
+
+  /** The small writes of one turn: one of them is a call like any other, several are a batch. */
+  readonly #writeGathered = (): void => {
+    this.#gathering = false;
+    const batch = this.#batch;
+    if (batch === null || batch.busy || this.#gathered.length === 0) return;
+    const calls = this.#gathered.splice(0, BATCH_WRITES_MAX);
+    const [first] = calls;
+    if (calls.length === 1 && first !== undefined) return this.#run(first);
+    this.#inFlight += 1;
+    batch.run(this.fd, calls, (written) => {
+      this.#inFlight -= 1;
+      for (let i = 0; i < calls.length; i += 1) {
+        const call = calls[i]!;
+        // What the kernel did not take as a whole is written again by itself, and says what is wrong with it.
+        if (written[i] === true) call.written();
+        else this.#run(call);
+      }
+      this.#startNext();
+      this.#writeGathered();
+      this.#closeWhenIdle();
+    });
+  };
 
   zero(target: string, offset: number, length: number, punch: boolean, done: Done): void {
     const refusal = this.#refusal(target, offset, length);
@@ -207,18 +261,23 @@ class RawFile implements MediumVolume, ImageHandle {
     for (let call = this.#waiting.shift(); call !== undefined; call = this.#waiting.shift()) {
       process.nextTick(failCall, call, fault);
     }
+    for (const call of this.#gathered.splice(0)) process.nextTick(failCall, call, fault);
     this.#closeWhenIdle();
   }
 
   /** A call has returned; called by it just before it reports its outcome. */
   returned(): void {
     this.#inFlight -= 1;
-    const next = this.#waiting.shift();
-    if (next !== undefined) {
-      this.#inFlight += 1;
-      next.start();
-    }
+    this.#startNext();
     this.#closeWhenIdle();
+  }
+
+  #startNext(): void {
+    if (this.#inFlight >= CALLS_IN_FLIGHT) return;
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    this.#inFlight += 1;
+    next.start();
   }
 
   #run(call: Call): void {

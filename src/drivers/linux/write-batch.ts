@@ -1,0 +1,125 @@
+/**
+ * Many writes at different places of a file with one system call on one thread of the pool: the kernel's `io_submit`,
+ * which carries buffered writes out one behind the other before it returns. Node has no call for more than one place,
+ * and a call each costs the event loop many times what it costs the kernel to copy a page.
+ *
+ * The structures are the kernel's own (include/uapi/linux/aio_abi.h: `iocb` of 64 bytes, `io_event` of 32).
+ */
+import { assert } from '../../base/fault.ts';
+import { codeOf } from './errno.ts';
+import { libc, onThreadPool } from './libc.ts';
+
+/** Numbers of io_setup, io_submit, io_getevents. Where they are not known, there are no batches. */
+const CALLS: Readonly<Record<string, readonly [setup: number, submit: number, getEvents: number]>> = {
+  x64: [206, 209, 208],
+  arm64: [0, 2, 4],
+};
+const IOCB_BYTES = 64;
+const EVENT_BYTES = 32;
+const IOCB_CMD_PWRITE = 1;
+
+/** Writes of one batch at most. */
+export const BATCH_WRITES_MAX = 128;
+
+/** One write of a batch. */
+export interface PlacedWrite {
+  readonly bytes: Buffer;
+  readonly offset: number;
+}
+
+/** Makes batches, one at a time. Its memory and the kernel's context live as long as the process. */
+export class WriteBatch {
+  readonly #context: bigint;
+  readonly #submit: number;
+  readonly #getEvents: number;
+  readonly #controls = Buffer.alloc(IOCB_BYTES * BATCH_WRITES_MAX);
+  readonly #pointers = new BigUint64Array(BATCH_WRITES_MAX);
+  readonly #events = Buffer.alloc(EVENT_BYTES * BATCH_WRITES_MAX);
+  #busy = false;
+
+  private constructor(context: bigint, submit: number, getEvents: number) {
+    this.#context = context;
+    this.#submit = submit;
+    this.#getEvents = getEvents;
+    const at = libc().address(this.#controls);
+    for (let i = 0; i < BATCH_WRITES_MAX; i += 1) this.#pointers[i] = at + BigInt(i * IOCB_BYTES);
+  }
+
+  /** Null where the kernel has no such calls, or will not have them used. */
+  static make(): WriteBatch | null {
+    const calls = CALLS[process.arch];
+    if (calls === undefined) return null;
+    const [setup, submit, getEvents] = calls;
+    const context = new BigUint64Array(1);
+    if (libc().syscallWithMemory(setup, BATCH_WRITES_MAX, context) !== 0) return null;
+    return new WriteBatch(context[0] ?? 0n, submit, getEvents);
+  }
+
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /**
+   * Writes all of `writes` to the file. `done` is told, in a later turn, which of them were written as a whole; the
+   * others may have been written in part or not at all, and are to be written in the ordinary way, which also says
+   * what is wrong. Nobody changes the bytes meanwhile.
+   */
+  run(fd: number, writes: readonly PlacedWrite[], done: (written: readonly boolean[]) => void): void {
+    assert(
+      !this.#busy && writes.length > 0 && writes.length <= BATCH_WRITES_MAX,
+      'one batch at a time, of some writes',
+    );
+    this.#busy = true;
+    const { address } = libc();
+    this.#controls.fill(0, 0, writes.length * IOCB_BYTES);
+    for (let i = 0; i < writes.length; i += 1) {
+      const { bytes, offset } = writes[i]!;
+      const at = i * IOCB_BYTES;
+      this.#controls.writeUInt32LE(i, at);
+      this.#controls.writeUInt16LE(IOCB_CMD_PWRITE, at + 16);
+      this.#controls.writeInt32LE(fd, at + 20);
+      this.#controls.writeBigUInt64LE(address(bytes), at + 24);
+      this.#controls.writeUInt32LE(bytes.length, at + 32);
+      this.#controls.writeUIntLE(offset, at + 40, 6);
+    }
+    onThreadPool(
+      (library, finished) =>
+        library.syscallSubmit.async(this.#submit, this.#context, writes.length, this.#pointers, finished),
+      (taken) => this.#collect(writes, Math.max(0, taken), done),
+    );
+  }
+
+  /**
+   * One event for each write that was taken. They are there when `io_submit` returns for a file in the kernel's cache;
+   * where they are not, a thread waits for all of them: no write may still be on its way when the batch is over.
+   */
+  #collect(writes: readonly PlacedWrite[], taken: number, done: (written: readonly boolean[]) => void): void {
+    const written = writes.map(() => false);
+    let left = taken;
+    const note = (found: number): void => {
+      for (let i = 0; i < found; i += 1) {
+        const index = this.#events.readUInt32LE(i * EVENT_BYTES);
+        written[index] = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16)) === writes[index]?.bytes.length;
+      }
+      left -= found;
+    };
+    const wait = (): void => {
+      if (left === 0) {
+        this.#busy = false;
+        return done(written);
+      }
+      onThreadPool(
+        (library, finished) =>
+          library.syscallWithContext.async(this.#getEvents, this.#context, left, left, this.#events, null, finished),
+        (found, errno) => {
+          assert(found >= 0 || codeOf(errno) === 'EINTR', 'the kernel tells how every write of a batch ended');
+          note(Math.max(0, found));
+          wait();
+        },
+      );
+    };
+    if (left > 0)
+      note(Math.max(0, libc().syscallWithContext(this.#getEvents, this.#context, 0, left, this.#events, null)));
+    wait();
+  }
+}
