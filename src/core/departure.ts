@@ -29,7 +29,7 @@ export class Departure {
     this.#startedMs = clock.nowMs();
   }
 
-  then(done: () => void): void {
+  whenDone(done: () => void): void {
     if (this.#over) done();
     else this.#done.push(done);
     this.tick();

@@ -184,7 +184,7 @@ export class Server implements ServerControl {
     this.#broken = `the store of ${volume} failed: ${fault.message}`;
     // Nothing of this process can be relied on to last: others take its volumes, and it starts anew.
     const why = this.#broken;
-    this.#depart(true).then(() => this.#ports.quit(why));
+    this.#depart(true).whenDone(() => this.#ports.quit(why));
   }
 
   #depart(unfit: boolean): Departure {
