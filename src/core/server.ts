@@ -301,13 +301,10 @@ export class Server implements ServerControl {
   }
 
   stop(done: () => void): void {
-    this.#departure ??= new Departure(
-      [...this.#replicas.values()],
-      this.#peers,
-      this.#ports.clock,
-      this.#settings.timings,
-    );
-    this.#departure.then(done);
+    this.#depart(false).whenDone(() => {
+      this.#over = true;
+      done();
+    });
   }
 
   #replica(volume: VolumeName): Replica {
