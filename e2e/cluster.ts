@@ -200,7 +200,11 @@ export class Cluster {
   }
 
   async untilUp(name: string): Promise<void> {
-    await this.until(`${name} is up`, () => this.server(name).has('server.started'));
+    const server = this.server(name);
+    await this.until(`${name} is up`, () => {
+      if (!server.running) throw new Error(`${name} ended instead of starting`);
+      return server.has('server.started');
+    });
   }
 
   /** The server that serves the volume, once there is one; `only` when it has to be that one. */
@@ -214,14 +218,20 @@ export class Cluster {
   }
 
   /** The owner's view once the volume is served and the mirror in sync; `owner` when it has to be that one. */
-  async untilInSync(volume = 'disk', owner?: string): Promise<{ readonly owner: string; readonly partner: string }> {
-    return this.until(`${volume} is in sync${owner === undefined ? '' : ` with ${owner} as its owner`}`, async () => {
+  async untilInSync(
+    volume = 'disk',
+    owner?: string,
+    deadlineMs = WAIT_MS,
+  ): Promise<{ readonly owner: string; readonly partner: string }> {
+    const what = `${volume} is in sync${owner === undefined ? '' : ` with ${owner} as its owner`}`;
+    const look = async (): Promise<{ readonly owner: string; readonly partner: string } | null> => {
       for (const [name, view] of await this.views(volume)) {
         if (!view.serving || view.mirror !== 'in-sync' || view.partner === null) continue;
         if (owner === undefined || owner === name) return { owner: name, partner: view.partner };
       }
       return null;
-    });
+    };
+    return this.until(what, look, deadlineMs);
   }
 
   /** Everything accepted is on the synced medium. */

@@ -23,7 +23,7 @@ export interface LogLine {
 /** How a process ended: its exit code, or the signal. */
 export type End = number | NodeJS.Signals;
 
-const MOST_LINES = 20_000;
+const MOST_LINES = 500_000;
 const TAIL_LINES = 60;
 
 /** Everything that runs now, for the end of the process. */

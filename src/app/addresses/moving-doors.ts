@@ -1,6 +1,6 @@
 /**
  * Doors whose addresses move: the port `Doors`, with each volume's service address brought to this machine before its
- * door opens and taken away when it is held or closed. Of one volume only one command runs at a time, and the last wish
+ * door opens and taken away once it is closed. Of one volume only one command runs at a time, and the last wish
  * wins; so an address that was to go and is to come again does not end up gone.
  */
 import type { Done, Fault } from '../../base/fault.ts';
@@ -63,22 +63,27 @@ export class MovingDoors implements Doors {
     });
   }
 
+  /**
+   * The address stays until the door is closed, which is when the next owner listens: only so can the connections be
+   * reset towards clients that wait for an answer. The next owner is on another machine, and its announcement wins.
+   */
   hold(volume: VolumeName, done: () => void): void {
-    this.#doors.hold(volume, () => this.#leave(volume, done));
+    const move = this.#moves.get(volume);
+    if (move !== undefined) this.#fallSilent(move);
+    this.#doors.hold(volume, done);
   }
 
   close(volume: VolumeName, why: string): void {
     this.#doors.close(volume, why);
-    this.#leave(volume, () => undefined);
+    const move = this.#moves.get(volume);
+    if (move === undefined) return;
+    this.#fallSilent(move);
+    this.#wish(move, 'down', () => undefined);
   }
 
-  /** `done` once the address is gone, or could not be taken away: the next owner's announcement has to do then. */
-  #leave(volume: VolumeName, done: () => void): void {
-    const move = this.#moves.get(volume);
-    if (move === undefined) return done();
+  #fallSilent(move: Move): void {
     if (move.announcing !== null) clearInterval(move.announcing);
     move.announcing = null;
-    this.#wish(move, 'down', done);
   }
 
   #announce(move: Move): void {

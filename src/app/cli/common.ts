@@ -122,7 +122,9 @@ export function volumeViews(config: Config, servers: readonly ServerView[]): rea
 }
 
 function rank(status: VolumeStatus): number {
-  if (status.serving) return 3;
+  if (status.serving) return 4;
+  // One server may name a loss a moment before the others do.
+  if (status.loss !== null) return 3;
   if (status.role === 'owner' || status.role === 'claimant') return 2;
   return status.role === 'none' ? 0 : 1;
 }

@@ -127,3 +127,24 @@ test('a loss and the command that accepts it', () => {
   assert.match(shown, /state +down/);
   assert.match(shown, /both memory stores of epoch 2 are gone: `holdfast accept-loss one` accepts it/);
 });
+
+test('a loss that only one server can name yet is shown', () => {
+  const down = { serving: false, role: 'none', owner: null } as const;
+  const text = statusText(
+    CONFIG,
+    [view(0, down), view(1, { ...down, loss: 'the copies are gone' })],
+    (_, word) => word,
+  );
+  assert.match(text, /state +down/);
+  assert.match(text, /lost +the copies are gone: `holdfast accept-loss one` accepts it/);
+});
+
+test('a damaged journal that was put aside is named without numbers that nobody could read', () => {
+  const aside = [{ name: 'damaged-x', epoch: 0, firstSequence: 0, lastSequence: 0, bytes: 1 << 20 }];
+  const text = statusText(
+    CONFIG,
+    [view(0, { aside } as unknown as Partial<VolumeStatus>), view(1, {})],
+    (_, word) => word,
+  );
+  assert.match(text, /set aside +damaged-x of a: 1 MiB$/m);
+});

@@ -45,8 +45,9 @@ function volumeBlock(view: VolumeView, config: Config, paint: Paint): string[] {
   for (const loss of best.losses) rows.push(['accepted loss', paint('warn', loss)]);
   for (const [server, status] of view.byServer) {
     for (const log of status.aside) {
-      const what = `${log.name} of ${server}: ${formatBytes(log.bytes)}, epoch ${log.epoch}, ${log.firstSequence} to ${log.lastSequence}`;
-      rows.push(['set aside', paint('warn', what)]);
+      // A journal that does not pass its checksums is put aside unread.
+      const holds = log.epoch === 0 ? '' : `, epoch ${log.epoch}, ${log.firstSequence} to ${log.lastSequence}`;
+      rows.push(['set aside', paint('warn', `${log.name} of ${server}: ${formatBytes(log.bytes)}${holds}`)]);
     }
   }
   const label = Math.max(...rows.map(([name]) => name.length));

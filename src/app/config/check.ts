@@ -182,6 +182,11 @@ function checkMoving(servers: readonly Table[], volumes: readonly Table[]): Find
     taken.set(host, called('volume', volume, index));
     if (WILDCARDS.has(host))
       return [{ path: ['volume', index, 'address'], text: `"${host}" is no address that can move between servers` }];
+    const machines = moving.filter((server) => named.includes(text(server, 'name'))).map(rawMachine);
+    if (new Set(machines).size < machines.length) {
+      const why = 'an address cannot move between servers of one machine: leave out "interface" and "up" there';
+      return [{ path: ['volume', index, 'servers'], text: why }];
+    }
     if (other === undefined) return [];
     const sentence = `${host} moves with ${other}: each volume needs an address of its own where servers have "interface" or "up"`;
     return [{ path: ['volume', index, 'address'], text: sentence }];

@@ -23,8 +23,12 @@ export interface NbdAddress {
 const ADDRESS_RETRY_MS = 3;
 /** Every so many attempts a line says that the address is still held: about once in 5 s. */
 const ATTEMPTS_PER_LINE = 1_500;
-/** How long the system tests an idle connection's peer for after silence, ms: a dead client's requests are dropped. */
-const KEEP_ALIVE_MS = 10_000;
+/**
+ * After so much silence the system tests whether an idle connection's peer is there, ms: a dead client's requests are
+ * dropped. It also frees clients of a frozen server whose address has moved on: they answer the test to the address,
+ * where the new owner's system knows no such connection and resets it.
+ */
+const KEEP_ALIVE_MS = 2_000;
 
 export class Door {
   readonly #volume: VolumeName;
