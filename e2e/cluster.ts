@@ -69,10 +69,13 @@ export class Cluster {
   readonly wires: readonly Wire[];
   readonly #clients: ReadonlyMap<string, AdminClient>;
   readonly #configs: ReadonlyMap<string, string>;
+  readonly #ownCoordinator: boolean;
   readonly #cleanups: (() => Promise<void>)[] = [];
   #changed: (() => void)[] = [];
 
-  private constructor(directory: string, plan: Plan, wires: readonly Wire[], supervised: boolean) {
+  private constructor(directory: string, plan: Plan, wires: readonly Wire[], options: ClusterOptions) {
+    const supervised = options.supervised === true;
+    this.#ownCoordinator = options.medium?.coordinator !== undefined;
     this.directory = directory;
     this.wires = wires;
     this.volumes = plan.volumes;
@@ -97,7 +100,7 @@ export class Cluster {
   static async make(options: ClusterOptions = {}): Promise<Cluster> {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-e2e-'));
     const { plan, wires } = await planOf(directory, options);
-    return new Cluster(directory, plan, wires, options.supervised === true);
+    return new Cluster(directory, plan, wires, options);
   }
 
   server(name: string): ServerProcess {
@@ -142,7 +145,9 @@ export class Cluster {
   }
 
   async createVolumes(): Promise<void> {
-    for (const name of this.volumes.keys()) await this.command('volume', 'create', name, '--create-medium');
+    const coordinator = this.#ownCoordinator ? ['--create-coordinator'] : [];
+    for (const name of this.volumes.keys())
+      await this.command('volume', 'create', name, '--create-medium', ...coordinator);
   }
 
   // ---- waiting ------------------------------------------------------------------------------------------------------------
