@@ -16,7 +16,7 @@ import type { SimStore } from './store.ts';
 /** What the auditor may look at. */
 export interface Truth {
   recordOf(volume: number): VolumeRecord;
-  /** The storm is over: every server can be reached. */
+  /** The storm has been over for a while: every server can be reached. */
   readonly healed: boolean;
   /** Every disk that ever had a store of this volume, by store id. */
   diskOf(volume: number, store: string): Disk | null;

@@ -52,10 +52,10 @@ export function replay(seed: number, cut: Cut, plan: PlanOptions, options: RunOp
   return run(applyCut(planOf(seed, plan), cut), options);
 }
 
-/** The command that replays a finding. */
-export function replayCommand(seed: number, cut: Cut, policies: string): string {
+/** The command that replays a finding; `flags` are those that the worlds were drawn with. */
+export function replayCommand(seed: number, cut: Cut, flags: string): string {
   const text = formatCut(cut);
-  return `npm run sim -- --seed ${seed}${text === '' ? '' : ` --cut '${text}'`}${policies === '' ? '' : ` --policies ${policies}`}`;
+  return `npm run sim -- --seed ${seed}${text === '' ? '' : ` --cut '${text}'`}${flags}`;
 }
 
 function emptyTally(): Tally {

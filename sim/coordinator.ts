@@ -17,8 +17,9 @@ export interface CoordinatorWeather {
    * - `fault`  calls fail at once: reads with a fault, swaps with an unknown outcome
    * - `mute`   requests arrive, replies are lost
    * - `late`   requests and replies take seconds
+   * - `read-only`  reads work, swaps and entries hang
    */
-  mode: 'fine' | 'slow' | 'hang' | 'fault' | 'mute' | 'late';
+  mode: 'fine' | 'slow' | 'hang' | 'fault' | 'mute' | 'late' | 'read-only';
   readonly held: (() => void)[];
 }
 
@@ -87,6 +88,7 @@ export class SimCoordinator implements Coordinator {
   read(volume: VolumeName, done: Result<VolumeRecord>): void {
     let found: VolumeRecord | null = null;
     this.#travel(
+      'read',
       () => {
         found = this.#register.records[this.#register.indexOf(volume)] ?? null;
       },
@@ -104,6 +106,7 @@ export class SimCoordinator implements Coordinator {
     this.#ctx.hook('swap-sent', this.#life.index);
     if (this.#ctx.story !== null) this.#ctx.tell('coordinator', this.#life.index, `volume ${index} asks for version ${next.version}: ${next.mirror}, epoch ${next.epoch}`);
     this.#travel(
+      'write',
       () => {
         outcome = this.#register.swap(index, next, this.#life) ? 'done' : 'conflict';
       },
@@ -116,6 +119,7 @@ export class SimCoordinator implements Coordinator {
 
   writeEntry(entry: ServerEntry, done: Done): void {
     this.#travel(
+      'write',
       () => {
         const known = this.#register.entries.get(entry.server);
         if (known !== undefined && known.incarnation === entry.incarnation && known.counter >= entry.counter) return;
@@ -129,6 +133,7 @@ export class SimCoordinator implements Coordinator {
   readEntry(server: ServerId, done: Result<ServerEntry>): void {
     let found: ServerEntry | null = null;
     this.#travel(
+      'read',
       () => {
         found = this.#register.entries.get(server) ?? null;
       },
@@ -141,16 +146,16 @@ export class SimCoordinator implements Coordinator {
   }
 
   probe(done: Done): void {
-    this.#travel(() => undefined, done);
+    this.#travel('write', () => undefined, done);
   }
 
   /** A request that takes effect at `effect` and is answered by `reply`; the weather decides about both. */
-  #travel(effect: () => void, reply: (fault: Fault | null) => void): void {
+  #travel(what: 'read' | 'write', effect: () => void, reply: (fault: Fault | null) => void): void {
     const { prng, latencyMs } = this.#register;
     const there = this.#delay();
     const back = this.#delay();
     const weather = this.#weather;
-    const mode = weather.mode;
+    const mode = this.#modeFor(what);
     const answer = (fault: Fault | null) => this.#life.call(() => reply(fault));
     if (mode === 'fault') {
       // The effect may come to pass all the same, at once or much later.
@@ -168,13 +173,19 @@ export class SimCoordinator implements Coordinator {
     }
     this.#ctx.after(there, () => {
       effect();
-      const now = weather.mode;
+      const now = this.#modeFor(what);
       if (now === 'mute' || now === 'hang') {
         if (prng.chance(0.3)) weather.held.push(() => answer(null));
         return;
       }
       this.#ctx.after(back + latencyMs * 0.1, () => answer(null));
     });
+  }
+
+  #modeFor(what: 'read' | 'write'): Exclude<CoordinatorWeather['mode'], 'read-only'> {
+    const { mode } = this.#weather;
+    if (mode !== 'read-only') return mode;
+    return what === 'read' ? 'fine' : 'hang';
   }
 
   #delay(): number {

@@ -1,8 +1,10 @@
 /** Draws the world of a seed: servers, volumes, clients, deadlines, and the storm of faults (`plan.ts` has the types). */
 import type { DegradedPolicy, Timings } from '../src/core/settings.ts';
+import type { StoreKind } from '../src/ports/store.ts';
 import { HOOKS } from './context.ts';
 import type { Aim, ClientPlan, PlannedFault, Trouble, VolumePlan, When, WorldPlan } from './plan.ts';
 import { Prng } from './prng.ts';
+import { STORMS, stormOf, type Storm } from './storms.ts';
 
 /** What the generator may use. */
 export interface PlanOptions {
@@ -10,8 +12,12 @@ export interface PlanOptions {
   readonly calm: boolean;
   /** Only these troubles; null means any. */
   readonly menu: readonly Trouble['kind'][] | null;
+  /** Every world has this storm; null means that it is drawn, or none. */
+  readonly storm: Storm | null;
   /** So many servers; null means that it is drawn. */
   readonly servers: number | null;
+  /** All stores are of this kind; null means that it is drawn. */
+  readonly stores: StoreKind | null;
   /** How often all copies may be lost together. */
   readonly losses: number;
 }
@@ -19,7 +25,9 @@ export const DEFAULT_OPTIONS: PlanOptions = {
   degraded: ['write-through'],
   calm: false,
   menu: null,
+  storm: null,
   servers: null,
+  stores: null,
   losses: 0.08,
 };
 
@@ -37,7 +45,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     volumes.push({
       servers: prng.chance(0.85) ? order : order.slice(0, Math.max(2, order.length - 1)),
       sectors: prng.pick([8, 16, 16, 32, 64]),
-      kind: (prng.chance(0.9) ? memory : !memory) ? 'memory' : 'journal',
+      kind: kindOf(prng.chance(0.9) ? memory : !memory, options.stores),
       capacityBytes: prng.pick([2, 4, 8, 16, 32]) * 8 * 576,
       degraded: prng.pick(options.degraded),
       reads: prng.pick(['leased', 'leased', 'confirmed']),
@@ -54,7 +62,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     volumes,
     clients: clientsOf(prng, volumes, stormMs, operations),
     timings,
-    faults: options.calm ? [] : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu }),
+    faults: options.calm ? [] : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm }),
     operations,
     stormMs,
     // A fence that shoots takes memory with it: only where nothing or everything may be lost.
@@ -70,6 +78,10 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     coordinatorOnMedium: prng.chance(0.3),
   };
   return plan;
+}
+
+function kindOf(memory: boolean, only: StoreKind | null): StoreKind {
+  return only ?? (memory ? 'memory' : 'journal');
 }
 
 function shuffled(prng: Prng, count: number): number[] {
@@ -161,6 +173,7 @@ interface Scene {
   readonly losses: boolean;
   readonly timings: Timings;
   readonly menu: readonly Trouble['kind'][] | null;
+  readonly storm: Storm | null;
 }
 
 function faultsOf(prng: Prng, scene: Scene): PlannedFault[] {
@@ -168,7 +181,6 @@ function faultsOf(prng: Prng, scene: Scene): PlannedFault[] {
     const chosen = prng.chance(kind === 'crash' ? 0.85 : 0.45) || (scene.losses && (kind === 'power' || kind === 'give-up'));
     return scene.menu === null ? chosen : scene.menu.includes(kind);
   }).map(([kind, weight]) => [kind, scene.losses && kind === 'power' ? 8 : weight] as const);
-  if (menu.length === 0) return [];
   const total = menu.reduce((sum, [, weight]) => sum + weight, 0);
   const draw = (): Trouble => {
     let at = prng.below(total);
@@ -178,8 +190,12 @@ function faultsOf(prng: Prng, scene: Scene): PlannedFault[] {
     }
     throw new Error('the menu is empty');
   };
-  const count = prng.int(1, 8);
+  const storm = scene.storm ?? (scene.menu === null && prng.chance(0.4) ? prng.pick(STORMS) : null);
+  const count = menu.length === 0 ? 0 : storm === null ? prng.int(1, 10) : prng.int(0, 4);
   const faults: PlannedFault[] = [];
+  if (storm !== null) {
+    faults.push(...stormOf(prng, storm, scene.servers, prng.below(scene.volumes.length), scene.stormMs, scene.timings));
+  }
   for (let i = 0; i < count; i++) {
     const when = whenOf(prng, scene);
     faults.push({ when, trouble: draw(), aim: aimOf(prng, scene, when) });
@@ -249,7 +265,7 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
       return { kind, server, link, coordinator: coordinator || !link, clients: prng.chance(0.3), forMs };
     }
     case 'coordinator':
-      return { kind, server: prng.chance(0.6) ? server : null, mode: prng.pick(['slow', 'hang', 'fault', 'mute', 'late']), forMs };
+      return { kind, server: prng.chance(0.6) ? server : null, mode: prng.pick(['slow', 'hang', 'fault', 'mute', 'late', 'read-only']), forMs };
     case 'medium':
       return {
         kind,

@@ -87,7 +87,9 @@ export class Faults {
     let target = at;
     if (aim.role !== 'self') {
       const record = world.register.records[aim.volume];
-      const server = aim.role === 'owner' ? record?.owner?.server : record?.partner;
+      const last = record?.holders[0];
+      const deposed = last?.incarnation === record?.owner?.incarnation ? undefined : last?.server;
+      const server = aim.role === 'deposed' ? deposed : aim.role === 'owner' ? record?.owner?.server : record?.partner;
       target = world.hosts.find((h) => h.id === server)?.index ?? null;
     }
     if (target === null) return null;

@@ -5,9 +5,11 @@
 import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import type { DegradedPolicy } from '../src/core/settings.ts';
+import type { StoreKind } from '../src/ports/store.ts';
 import { campaign, describeTotals, replay, replayCommand, type Totals } from './campaign.ts';
 import { applyCut, parseCut, type Cut } from './cut.ts';
 import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
+import { STORMS, type Storm } from './storms.ts';
 import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 
@@ -21,6 +23,10 @@ interface Options {
   readonly from?: number;
   readonly cut: Cut;
   readonly policies: readonly DegradedPolicy[];
+  readonly storm?: Storm;
+  readonly losses?: number;
+  readonly stores?: StoreKind;
+  readonly servers?: number;
   readonly svg?: string;
   readonly all: boolean;
   readonly shrink: boolean;
@@ -58,6 +64,21 @@ function policies(text: string): readonly DegradedPolicy[] {
   });
 }
 
+function stormName(text: string): Storm {
+  const name = STORMS.find((s) => s === text);
+  if (name === undefined) throw new InvalidArgumentError(`one of ${STORMS.join(', ')} is wanted`);
+  return name;
+}
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('a number from 0 to 1 is wanted');
+  return value;
+}
+function storeKind(text: string): StoreKind {
+  if (text !== 'memory' && text !== 'journal') throw new InvalidArgumentError('memory or journal is wanted');
+  return text;
+}
+
 const program = new Command('sim')
   .description('Runs the production core in simulated worlds, one per seed, and judges them (docs/simulator.md).')
   .option('--seed <n>', 'replay one world and show its timeline', integer)
@@ -66,6 +87,10 @@ const program = new Command('sim')
   .option('--from <n>', 'first seed of --minutes (default: drawn, and printed)', integer)
   .option('--cut <cut>', 'with --seed: leave parts of the world out, as the shrinker prints them', cut, {})
   .option('--policies <list>', 'degraded policies that worlds may use', policies, DEFAULT_OPTIONS.degraded)
+  .option('--storm <name>', `every world has this storm: ${STORMS.join(', ')}`, stormName)
+  .option('--losses <share>', 'how many worlds may lose all copies of something', share)
+  .option('--stores <kind>', 'all stores are memory, or journal', storeKind)
+  .option('--servers <n>', 'so many servers in every world', integer)
   .option('--svg <file>', 'with --seed: draw the world')
   .option('--all', `with --seed: the whole timeline, not the last ${LAST_LINES} lines`, false)
   .option('--no-shrink', 'print failing worlds as they are')
@@ -75,8 +100,22 @@ const program = new Command('sim')
   .parse();
 
 const options = program.opts<Options>();
-const planOptions: PlanOptions = { ...DEFAULT_OPTIONS, degraded: options.policies };
-const policyText = options.policies === DEFAULT_OPTIONS.degraded ? '' : options.policies.join();
+const planOptions: PlanOptions = {
+  ...DEFAULT_OPTIONS,
+  degraded: options.policies,
+  storm: options.storm ?? DEFAULT_OPTIONS.storm,
+  losses: options.losses ?? DEFAULT_OPTIONS.losses,
+  stores: options.stores ?? DEFAULT_OPTIONS.stores,
+  servers: options.servers ?? DEFAULT_OPTIONS.servers,
+};
+/** What a replay must be told besides the seed. */
+const worldFlags = [
+  options.policies === DEFAULT_OPTIONS.degraded ? '' : ` --policies ${options.policies.join()}`,
+  options.storm === undefined ? '' : ` --storm ${options.storm}`,
+  options.losses === undefined ? '' : ` --losses ${options.losses}`,
+  options.stores === undefined ? '' : ` --stores ${options.stores}`,
+  options.servers === undefined ? '' : ` --servers ${options.servers}`,
+].join('');
 
 if (options.seed !== undefined) process.exitCode = one(options.seed);
 else if (options.seeds !== undefined) process.exitCode = many(count(options.seeds[0], options.seeds[1]), Infinity);
@@ -132,7 +171,7 @@ function many(seeds: Iterable<number>, forMs: number): number {
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   for (const finding of totals.findings) {
     console.log(`seed ${finding.seed}: ${finding.failure.rule}: ${finding.failure.text}`);
-    console.log(`  ${replayCommand(finding.seed, finding.cut, policyText)}`);
+    console.log(`  ${replayCommand(finding.seed, finding.cut, worldFlags)}`);
   }
   for (const line of describeTotals(totals, performance.now() - began)) console.log(line);
   return totals.findings.length === 0 ? 0 : 1;

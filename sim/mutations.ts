@@ -8,6 +8,7 @@
  */
 import type { Coordinator, VolumeRecord } from '../src/ports/coordinator.ts';
 import type { PlanOptions } from './draw.ts';
+import type { Storm } from './storms.ts';
 import type { PortsFilter } from './world.ts';
 
 export interface Edit {
@@ -29,6 +30,11 @@ export interface Mutation {
   readonly within: number;
 }
 
+/** Only worlds with that storm. */
+const storm = (name: Storm, more: Partial<PlanOptions> = {}): Partial<PlanOptions> => ({ storm: name, ...more });
+/** Requests that wait, and clients that do not. */
+const SLUGGISH: Partial<PlanOptions> = { menu: ['store', 'medium', 'full', 'freeze', 'isolate'] };
+
 const edit = (file: string, find: string, replace: string): Edit => ({ file, find, replace });
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -36,7 +42,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P1',
     what: 'acknowledges before the partner has it',
     edits: [
-      edit('owner/partnership', 'if (this.#mustConfirm(mirror)) mark = lower(mark, mirror.stored);', 'if (mirror.phase === "never") mark = lower(mark, mirror.stored);'),
+      edit('owner/mirrors', 'if (this.#mustConfirm(mirror)) mark = lower(mark, mirror.stored);', 'if (mirror.phase === "never") mark = lower(mark, mirror.stored);'),
     ],
     within: 20,
   },
@@ -54,18 +60,21 @@ export const MUTATIONS: readonly Mutation[] = [
       edit('partner', 'if (known !== null && known.epoch > life.epoch) return false;', ''),
       edit('partner', 'if (known !== null && known.epoch === life.epoch && known.owner?.server !== from) return false;', ''),
     ],
+    worlds: storm('uneven-paths'),
     within: 200,
   },
   {
     id: 'P4',
     what: 'a claimant skips the lease wait',
-    edits: [edit('settings', 'return t.leaseMs * (1 + 2 * t.driftFraction);', 'return 0;')],
+    edits: [edit('settings', 'return t.leaseMs * (1 + 3 * t.driftFraction);', 'return 0;')],
+    worlds: storm('tight-lease'),
     within: 200,
   },
   {
     id: 'P5',
     what: 'a claimant waits half a lease',
-    edits: [edit('settings', 'return t.leaseMs * (1 + 2 * t.driftFraction);', 'return t.leaseMs * 0.5;')],
+    edits: [edit('settings', 'return t.leaseMs * (1 + 3 * t.driftFraction);', 'return t.leaseMs * 0.5;')],
+    worlds: storm('tight-lease'),
     within: 500,
   },
   {
@@ -84,6 +93,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P8',
     what: 'answers and issues without authority',
     edits: [edit('owner/tenure', 'return this.#authority.holds(this.#replica.clock.nowMs());', 'return true;')],
+    worlds: storm('deposed'),
     within: 300,
   },
   {
@@ -110,7 +120,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P12',
     what: 'accepts beyond the stores’ capacity',
     edits: [
-      edit('owner/tenure', 'if (this.#replica.copy.log.bytes + cost > this.partnership.capacityBytes) {', 'if (this.#replica.copy.log.bytes + cost > this.partnership.capacityBytes * 2) {'),
+      edit('owner/tenure', 'if (this.#replica.copy.log.bytes + cost > this.partnership.mirrors.capacityBytes) {', 'if (this.#replica.copy.log.bytes + cost > this.partnership.mirrors.capacityBytes * 2) {'),
     ],
     within: 200,
   },
@@ -121,15 +131,10 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 300,
   },
   {
-    id: 'P14',
-    what: 'a server that claims goes on confirming and granting for the old epoch',
-    edits: [edit('replica', 'return this.#tenure !== null || this.#claim !== null || this.#ending > 0;', 'return this.#tenure !== null || this.#ending > 0;')],
-    within: 500,
-  },
-  {
     id: 'P15',
     what: 'an unconfirmed operation is on its way to the medium when the record comes to name the copy',
     edits: [edit('owner/partnership', 'if (this.#tenure.destager.running && this.#tenure.destager.issued > candidate.stored) return;', '')],
+    worlds: storm('slow-medium'),
     within: 1500,
   },
   {
@@ -144,6 +149,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P17',
     what: 'while a swap is unsettled only the old rule is obeyed',
     edits: [edit('register', 'return this.#pending !== null && test(this.#pending.next);', 'return false;')],
+    worlds: storm('late-swap'),
     within: 500,
   },
   {
@@ -156,29 +162,31 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P19',
     what: 'a claim with nothing to replay does not sync before it serves',
     edits: [edit('claim', 'this.#writing = true; const steps = planOf(gathered.operations);', 'if (gathered.operations.length === 0) return this.#serve(gathered); this.#writing = true; const steps = planOf(gathered.operations);')],
+    worlds: storm('alone'),
     within: 1500,
   },
   {
     id: 'P20',
     what: 'acknowledges by the rule of a record of another epoch',
     edits: [
-      edit('owner/partnership', 'if (register.known?.epoch !== this.#tenure.epoch || this.#namesUnknown()) return NO_SEQUENCE;', 'if (this.#namesUnknown()) return NO_SEQUENCE;'),
+      edit('owner/mirrors', 'if (register.known?.epoch !== this.#tenure.epoch || this.#namesUnknown()) return NO_SEQUENCE;', 'if (this.#namesUnknown()) return NO_SEQUENCE;'),
       edit('owner/partnership', 'if (this.#over || register.known?.epoch !== this.#tenure.epoch) return; if (won)', 'if (this.#over) return; if (won)'),
       edit('owner/tenure', 'if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return false;', 'if (this.#over) return false;'),
       edit('owner/tenure', 'if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return; this.#ackable', 'if (this.#over) return; this.#ackable'),
     ],
+    worlds: storm('split'),
     within: 1500,
   },
   {
     id: 'P21',
     what: 'the first store is not waited for',
-    edits: [edit('owner/tenure', 'lower(this.#replica.copy.stored, this.partnership.ackable(this.destager.synced)),', 'lower(this.last, this.partnership.ackable(this.destager.synced)),')],
+    edits: [edit('owner/tenure', 'lower(this.#replica.copy.stored, this.partnership.mirrors.ackable(this.destager.synced))', 'lower(this.last, this.partnership.mirrors.ackable(this.destager.synced))')],
     within: 100,
   },
   {
     id: 'P22',
     what: 'in suspended, acknowledges before the medium has it',
-    edits: [edit('owner/partnership', "if (register.mayBe((record) => record.mirror === 'suspended')) mark = synced;", '')],
+    edits: [edit('owner/mirrors', "if (register.mayBe((record) => record.mirror === 'suspended')) mark = synced;", '')],
     within: 20,
   },
   {
@@ -197,7 +205,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'T2',
     what: 'the drain destages everything, confirmed or not',
     edits: [
-      edit('owner/partnership', 'if (this.#mustConfirm(mirror)) mark = lower(mark, higher(mirror.stored, this.#tenure.ackable));', 'if (mirror.phase === "never") mark = lower(mark, mirror.stored);'),
+      edit('owner/mirrors', 'if (this.#mustConfirm(mirror)) mark = lower(mark, higher(mirror.stored, this.#tenure.ackable));', 'if (mirror.phase === "never") mark = lower(mark, mirror.stored);'),
     ],
     within: 100,
   },
@@ -243,6 +251,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       edit('suspicion', 'if (this.#asking.has(holder.incarnation)) return;', "if (this.#peers.disconnected(holder.server)) return proven('refused'); if (this.#asking.has(holder.incarnation)) return;"),
     ],
+    worlds: storm('tight-lease'),
     within: 300,
   },
   {
@@ -251,6 +260,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       edit('claim', 'this.#unproven = record.holders.filter((h) => !this.#isSelf(h));', 'this.#unproven = base.owner?.server === self.server ? [] : record.holders.filter((h) => !this.#isSelf(h));'),
     ],
+    worlds: storm('restarted-claimant'),
     within: 3000,
   },
   {
@@ -263,6 +273,7 @@ export const MUTATIONS: readonly Mutation[] = [
         'if (record.source === null) return this.#write({ operations: this.#replica.recovered ? this.#replica.copy.log.take(this.#replica.copy.log.base + 1, Infinity) : [],',
       ),
     ],
+    worlds: storm('deposed'),
     within: 500,
   },
   {
@@ -274,13 +285,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     id: 'T11',
     what: 'operations between the snapshot and the settled swap are written through only',
-    edits: [edit('owner/partnership', 'return mirror.closing || this.#mayBeNamed(mirror);', 'return this.#named === mirror;')],
+    edits: [edit('owner/mirrors', 'return mirror.closing || this.#mayBeNamed(mirror);', 'return this.named === mirror;')],
     within: 200,
   },
   {
     id: 'T12',
     what: 'something reaches the medium before the owner’s own store has it',
-    edits: [edit('owner/tenure', 'return lower(this.#replica.copy.stored, this.partnership.destageable());', 'return this.partnership.destageable();')],
+    edits: [edit('owner/tenure', 'return lower(this.#replica.copy.stored, this.partnership.mirrors.destageable());', 'return this.partnership.mirrors.destageable();')],
     within: 200,
   },
   {
@@ -289,6 +300,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       edit('owner/partnership', '(mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position));', 'mirror.hear(position, gap);'),
     ],
+    worlds: storm('rot', { losses: 0 }),
     within: 3000,
   },
   {
@@ -296,12 +308,14 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'the swap compares the epoch only',
     edits: [],
     filter: (ports) => ({ ...ports, coordinator: epochOnly(ports.coordinator) }),
+    worlds: storm('late-swap'),
     within: 1000,
   },
   {
     id: 'T15',
     what: 'the claimant’s own swap counts as authority',
     edits: [edit('claim', 'this.#epoch = record.epoch;', 'this.#epoch = record.epoch; this.authority.grant(this.#replica.clock.nowMs() + 10 * waitMs(this.#replica.timings));')],
+    worlds: storm('deposed'),
     within: 500,
   },
   {
@@ -330,12 +344,17 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       edit('register', "if (outcome === 'done') this.#took(record, null); else this.#settle(pending);", "if (outcome === 'done') this.#took(record, null); else { this.#pending = null; pending.attempt.settled(false); this.#events.changed(); }"),
     ],
+    worlds: storm('late-swap'),
     within: 1000,
   },
   {
     id: 'T19',
-    what: 'a delayed claim of one’s own is not noticed',
-    edits: [edit('replica', "? 'a claim of this server’s landed late'", '? null')],
+    what: 'a claim of an earlier process, landed late or not, is not noticed by its next one',
+    edits: [
+      edit('occasion', "? 'a claim of this server’s landed late'", '? null'),
+      edit('occasion', ": 'this server restarted';", ': null;'),
+    ],
+    worlds: storm('late-swap'),
     within: 3000,
   },
   {
@@ -379,32 +398,37 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'a partner that the record no longer names still grants, and the owner takes it',
     edits: [
       edit('partner', 'granted: accepted && this.#grants(from, incarnation, line),', 'granted: true,'),
-      edit('owner/partnership', 'return ( this.inSync && named !== null &&', 'return true || ( this.inSync && named !== null &&'),
+      edit('owner/partnership', 'const named = this.mirrors.named; return', 'const named = this.mirrors.named; if (from !== null) return true; return'),
     ],
+    worlds: storm('retargeted', { servers: 3 }),
     within: 1000,
   },
   {
     id: 'T27',
     what: 'a read of the record counts from when it returned',
     edits: [edit('register', 'if (issuedAtMs !== null) this.#events.confirmed(record, issuedAtMs);', 'if (issuedAtMs !== null) this.#events.confirmed(record, this.#clock.nowMs());')],
+    worlds: storm('late-reads'),
     within: 2000,
   },
   {
     id: 'T27b',
     what: 'the partner’s grant counts from when it arrived',
     edits: [edit('replica', 'this.#authority?.grant(sentAtMs);', 'this.#authority?.grant(this.clock.nowMs());')],
+    worlds: storm('late-grants'),
     within: 3000,
   },
   {
     id: 'T29',
     what: 'a recovered log is taken for whole without asking the other holder',
     edits: [edit('gather', "this.#certain = this.#whole && (!this.#replica.recovered || this.#source.from === 'sole');", 'this.#certain = this.#whole;')],
+    worlds: storm('rot', { losses: 0 }),
     within: 1500,
   },
   {
     id: 'T30',
     what: 'what an administrator gave up is erased when its server returns',
     edits: [edit('record', "return last > record.replayed.sequence ? 'aside' : 'void';", "return 'void';"), edit('record', "return head.epoch < record.replayed.epoch ? 'aside' : 'void';", "return 'void';")],
+    worlds: storm('given-up', { losses: 1, stores: 'journal' }),
     within: 1500,
   },
   {
@@ -424,6 +448,7 @@ export const MUTATIONS: readonly Mutation[] = [
       edit('owner/tenure', 'if (request.cancelled) this.#queue.shift();', 'if (request.offset < 0) this.#queue.shift();'),
       edit('owner/tenure', 'if (!request.cancelled) this.#accept(request);', 'this.#accept(request);'),
     ],
+    worlds: SLUGGISH,
     within: 1500,
   },
 ];

@@ -13,9 +13,12 @@ export type When =
 
 /**
  * At whom a trouble is aimed, instead of at a server by its index: whoever owns or mirrors that volume when it begins,
- * or the server at which the thing happened that it waited for.
+ * or was the last to serve it while another one claims (`deposed`), or the server at which the thing happened that the
+ * trouble waited for (`self`).
  */
-export type Aim = { readonly role: 'owner' | 'partner'; readonly volume: number } | { readonly role: 'self' };
+export type Aim =
+  | { readonly role: 'owner' | 'partner' | 'deposed'; readonly volume: number }
+  | { readonly role: 'self' };
 
 /** What happens to the world (docs/simulator.md, the fault model). Servers and volumes by index; `forMs` is how long it lasts, if it lasts. */
 export type Trouble =
@@ -42,7 +45,7 @@ export type Trouble =
   | {
       readonly kind: 'coordinator';
       readonly server: number | null;
-      readonly mode: 'slow' | 'hang' | 'fault' | 'mute' | 'late';
+      readonly mode: 'slow' | 'hang' | 'fault' | 'mute' | 'late' | 'read-only';
       readonly forMs: number;
     }
   | {

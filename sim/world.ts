@@ -116,7 +116,8 @@ export class World {
   }
 
   #truth(): Truth {
-    const isHealed = (): boolean => this.healed;
+    // What was asked for in the storm may still come through for a while after it.
+    const isHealed = (): boolean => this.healed && this.ctx.now > this.plan.stormMs + 3_000;
     return {
       recordOf: (volume) => this.register.records[volume] as VolumeRecord,
       diskOf: (volume, id) => (this.#disks[volume] as Map<string, Disk>).get(id) ?? null,

@@ -1,0 +1,125 @@
+/**
+ * Storms with a plot: the interleavings of the traps (docs/simulator.md) that chance alone meets too rarely, each with
+ * drawn times and victims. A world's other troubles come on top.
+ */
+import type { Timings } from '../src/core/settings.ts';
+import type { Aim, PlannedFault, Trouble, When } from './plan.ts';
+import type { Prng } from './prng.ts';
+
+export const STORMS = [
+  'deposed',
+  'tight-lease',
+  'restarted-claimant',
+  'late-reads',
+  'late-swap',
+  'partner-blinks',
+  'handover',
+  'rot',
+  'given-up',
+  'retargeted',
+  'uneven-paths',
+  'late-grants',
+  'split',
+  'slow-medium',
+  'alone',
+] as const;
+export type Storm = (typeof STORMS)[number];
+
+/** The faults of one storm over volume `volume` of a world with so many servers. */
+export function stormOf(prng: Prng, storm: Storm, servers: number, volume: number, stormMs: number, t: Timings): PlannedFault[] {
+  const at = prng.between(300, stormMs * 0.6);
+  const detectMs = Math.max(t.silentMs, t.entryStallMs);
+  const longMs = detectMs * 1.5 + t.leaseMs * 2 + prng.between(200, 1500);
+  const shortMs = prng.between(5, 80);
+  const owner: Aim = { role: 'owner', volume };
+  const partner: Aim = { role: 'partner', volume };
+  const deposed: Aim = { role: 'deposed', volume };
+  const self: Aim = { role: 'self' };
+  const once = (atMs: number, trouble: Trouble, aim: Aim | null): PlannedFault => ({ when: { atMs }, trouble, aim });
+  const on = (hook: Extract<When, { on: unknown }>['on'], nth: number, afterMs: number, trouble: Trouble, aim: Aim | null): PlannedFault => ({
+    when: { on: hook, server: null, nth, afterMs },
+    trouble,
+    aim,
+  });
+  const cutOff = (forMs: number): Trouble => ({ kind: 'isolate', server: 0, link: true, coordinator: false, clients: false, forMs });
+  const coordinator = (mode: Extract<Trouble, { kind: 'coordinator' }>['mode'], forMs: number): Trouble => ({ kind: 'coordinator', server: 0, mode, forMs });
+  const crash = (downMs: number, rot = 0): Trouble => ({ kind: 'crash', server: 0, host: prng.chance(0.5), downMs, rot });
+  const claims = 1 + prng.below(3) + 1;
+  switch (storm) {
+    case 'deposed':
+      return [once(at, { kind: 'isolate', server: 0, link: true, coordinator: true, clients: false, forMs: longMs }, owner)];
+    case 'tight-lease':
+      return [
+        once(at, cutOff(longMs), owner),
+        once(at, coordinator('read-only', longMs), owner),
+        on('claim-landed', claims, prng.pick([0, 1, t.pollMs / 2]), coordinator('hang', longMs), deposed),
+      ];
+    case 'restarted-claimant':
+      return [
+        once(at, cutOff(longMs), owner),
+        once(at, coordinator('read-only', longMs), owner),
+        on('claim-landed', claims, prng.between(0, 20), crash(prng.between(2, 30)), self),
+        on('claim-landed', claims, 0, coordinator('hang', longMs), deposed),
+      ];
+    case 'late-reads':
+      return [once(at, cutOff(longMs), owner), once(at + prng.between(0, 100), coordinator('late', longMs), owner)];
+    case 'late-swap': {
+      const nth = prng.int(2, 8);
+      const after = prng.pick([0, t.retryMs, prng.between(0, 300)]);
+      return [
+        on('swap-sent', nth, 0, coordinator(prng.pick(['late', 'mute', 'hang', 'fault']), prng.between(300, 3000)), self),
+        on('swap-sent', nth, after, prng.pick([crash(shortMs), cutOff(prng.between(200, 2000)), crash(1500)]), prng.pick([self, partner, owner])),
+      ];
+    }
+    case 'partner-blinks':
+      return [once(at, crash(shortMs), partner), once(at + prng.between(0, detectMs), crash(prng.between(100, 3000)), owner)];
+    case 'handover':
+      return [
+        once(at, { kind: 'takeover', server: prng.below(servers), volume }, prng.chance(0.7) ? partner : null),
+        on(prng.pick(['agreed-sent', 'claim-landed', 'swap-sent', 'medium-open']), 1 + prng.below(2), prng.pick([0, shortMs]), prng.pick([crash(shortMs), cutOff(longMs / 2), { kind: 'freeze', server: 0, forMs: longMs }]), prng.pick([self, owner, partner])),
+      ];
+    case 'rot':
+      return [once(at, crash(shortMs), partner), once(at + prng.between(20, 600), crash(prng.between(5, 300), prng.int(1, 3)), prng.pick([owner, owner, partner]))];
+    case 'given-up':
+      return [
+        once(at, prng.chance(0.5) ? { kind: 'damage', server: 0, volume, downMs: shortMs } : crash(shortMs), partner),
+        once(at + prng.between(0, 30), crash(longMs), owner),
+        once(at + detectMs + prng.between(300, longMs * 0.8), { kind: 'give-up', server: 0, volume }, partner),
+      ];
+    case 'retargeted':
+      return [
+        once(at, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: prng.between(500, 1500) }, partner),
+        once(at + 2000, coordinator('hang', longMs), owner),
+        once(at + 2000, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
+      ];
+    case 'late-grants':
+      return [
+        once(at, { kind: 'slow-link', from: 0, to: 0, path: null, extraMs: 2000, forMs: longMs * 2 }, owner),
+        once(at + prng.between(1500, 3000), { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: false, forMs: longMs }, owner),
+        once(at + prng.between(1500, 3000), coordinator('hang', longMs), owner),
+      ];
+    case 'split':
+      return [
+        once(at, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
+        once(at + detectMs * prng.between(0, 1.2), coordinator(prng.pick(['late', 'slow', 'fault', 'read-only']), prng.between(200, 2000)), owner),
+      ];
+    case 'slow-medium':
+      return [
+        once(at, { kind: 'medium', server: 0, volume, mode: 'slow', share: 1, forMs: longMs * 2 }, owner),
+        once(at + prng.between(0, 500), crash(shortMs), partner),
+        once(at + prng.between(500, 1500), crash(shortMs), prng.pick([owner, partner])),
+      ];
+    case 'alone':
+      return [
+        once(at, crash(longMs * 2), partner),
+        on('medium-write', prng.int(1, 60), prng.between(0, 6), crash(shortMs), self),
+        on('medium-write', prng.int(40, 90), prng.between(0, 6), crash(shortMs), self),
+      ];
+    case 'uneven-paths':
+      return [
+        once(at, { kind: 'slow-link', from: 0, to: 0, path: prng.below(2), extraMs: 2000, forMs: longMs * 2 }, owner),
+        once(at + prng.between(100, 1500), prng.chance(0.5) ? { kind: 'takeover', server: 0, volume } : crash(shortMs), partner),
+        once(at + prng.between(500, 2500), prng.chance(0.5) ? crash(shortMs) : { kind: 'takeover', server: 0, volume }, owner),
+      ];
+  }
+}
