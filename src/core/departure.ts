@@ -19,6 +19,9 @@ export class Departure {
   #askedMs = Number.NEGATIVE_INFINITY;
   /** The stores or the medium fail: waiting for a drain would be waiting for ever. */
   #drains = true;
+  /** Reads of records that are out, and whether the last round found all of them. */
+  #looking = 0;
+  #lookedAgain = false;
   #over = false;
 
   constructor(replicas: readonly Replica[], peers: Peers, clock: Clock, timings: Timings) {
@@ -56,9 +59,27 @@ export class Departure {
       if (!this.patient) replica.claim?.giveUp();
     }
     // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
-    if (this.#replicas.some((r) => r.opposes || (this.patient && (r.planned.handsOver || r.isNeeded)))) return;
+    const busy = this.#replicas.some((r) => r.opposes || (this.patient && (r.planned.handsOver || r.isNeeded)));
+    if (busy) this.#lookedAgain = false;
+    else if (this.patient && !this.#lookedAgain && this.#replicas.length > 0) return this.#lookAgain();
+    if (busy) return;
     this.#over = true;
     for (const done of this.#done.splice(0)) done();
+  }
+
+  /** Nothing seems to need this server any more, by records that may be old: reads each anew before it says so. */
+  #lookAgain(): void {
+    if (this.#looking > 0) return;
+    let read = true;
+    this.#looking = this.#replicas.length;
+    for (const replica of this.#replicas)
+      replica.register.read(() => {
+        this.#looking -= 1;
+        read &&= replica.register.fault === null;
+        if (this.#looking > 0) return;
+        this.#lookedAgain = read;
+        if (read) this.tick();
+      });
   }
 
   #tend(replica: Replica, asks: boolean): void {
