@@ -22,6 +22,8 @@ export interface TestOptions extends ClusterOptions {
   /** Longest time the test may take, ms. Defaults to 90 s. */
   readonly deadlineMs?: number;
   readonly skip?: string | false;
+  /** It runs, and is known to fail: why. */
+  readonly todo?: string;
 }
 
 /** How a command ended. */
@@ -42,7 +44,7 @@ export function clusterTest(
   body: (cluster: Cluster, t: TestContext) => Promise<void>,
 ): void {
   const deadlineMs = options.deadlineMs ?? 90_000;
-  test(name, { skip: options.skip ?? false, timeout: deadlineMs + 30_000 }, async (t) => {
+  test(name, { skip: options.skip ?? false, todo: options.todo ?? false, timeout: deadlineMs + 30_000 }, async (t) => {
     const cluster = await Cluster.make(options);
     let late: NodeJS.Timeout | undefined;
     try {
