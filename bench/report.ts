@@ -67,7 +67,7 @@ export function median(values: readonly number[]): number {
 export function medianTable(all: readonly Measured[]): string {
   const rows = [['case', 'who', 'ops/s', 'MB/s', 'p50 us', 'p99 us', 'spread', 'others']];
   for (const [name, { name: title }] of Object.entries(CASES)) {
-    for (const who of [...new Set(all.map((one) => one.contestant))]) {
+    for (const who of new Set(all.map((one) => one.contestant))) {
       const some = all.filter((one) => one.case === name && one.contestant === who);
       if (some.length === 0) continue;
       const of = (key: 'opsPerSecond' | 'mbPerSecond' | 'p50Us' | 'p99Us' | 'others'): number =>

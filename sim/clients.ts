@@ -185,7 +185,7 @@ class Slot {
         herd.ctx.hook('acknowledged', door.life.index);
       }
       if (herd.ctx.story !== null) {
-        const end = fault === null ? 'acknowledged' : `refused: ${String(fault)}`;
+        const end = fault === null ? 'acknowledged' : `refused: ${fault.message}`;
         herd.ctx.tell('client', door.life.index, `client ${this.#client.index}: ${kind} ${tag} to sectors ${wish.first}+${wish.count} ${end}`);
       }
       if (!connection.open) return;

@@ -125,14 +125,14 @@ class Supervisor {
     this.#child = null;
     const incarnation = this.#incarnation;
     if (incarnation !== null) this.#reports.ended(incarnation);
-    this.#surroundings.cleanUp(this.#log).then(() => this.#afterEnd(code, how, incarnation));
+    void this.#surroundings.cleanUp(this.#log).then(() => this.#afterEnd(code, how, incarnation));
   }
 
   #afterEnd(code: number | null, how: string, incarnation: Incarnation | null): void {
     const last = this.#lastCode(code);
     if (last !== null) {
       this.#log.note('supervisor.ended', { how, incarnation, again: 'no' }, last === ExitCode.ok ? 'info' : 'warn');
-      this.#reports.flushed(LAST_REPORT_MS).then(() => this.#end(last));
+      void this.#reports.flushed(LAST_REPORT_MS).then(() => this.#end(last));
       return;
     }
     const pauseMs = this.#backOff.ended(this.#upSinceMs === null ? 0 : performance.now() - this.#upSinceMs);
@@ -170,7 +170,7 @@ class Supervisor {
       // It waits to start the server again: there is nothing to stop.
       clearTimeout(this.#pause);
       this.#pause = null;
-      this.#reports.flushed(LAST_REPORT_MS).then(() => this.#end(ExitCode.ok));
+      void this.#reports.flushed(LAST_REPORT_MS).then(() => this.#end(ExitCode.ok));
       return;
     }
     if (this.#signals === 1) {
