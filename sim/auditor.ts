@@ -9,7 +9,7 @@ import type { VolumeRecord } from '../src/ports/coordinator.ts';
 import type { Context } from './context.ts';
 import { tagOf, type Disk, type LogState } from './disk.ts';
 import type { Life } from './life.ts';
-import type { Device } from './medium.ts';
+import type { Device } from './device.ts';
 import { Model, SECTOR, ZERO, type Write } from './model.ts';
 import type { SimStore } from './store.ts';
 
@@ -83,7 +83,10 @@ export class Auditor {
       const known = audit.numbers.get(number);
       if (known === undefined) audit.numbers.set(number, identity);
       else if (known !== identity) {
-        this.#ctx.fail('numbers are never reused', `${audit.name}: epoch ${o.epoch} sequence ${o.sequence} is ${known} and ${identity}`);
+        this.#ctx.fail(
+          'numbers are never reused',
+          `${audit.name}: epoch ${o.epoch} sequence ${o.sequence} is ${known} and ${identity}`,
+        );
       }
       if (tag !== ZERO && !audit.orders.has(tag)) audit.orders.set(tag, number);
     }
@@ -94,19 +97,25 @@ export class Auditor {
     const { givenUp, name } = this.#volume(store.volumeIndex);
     for (const log of store.disk.voided.splice(0)) {
       if (!log.complete || log.operations === 0 || !givenUp.has(log.epoch)) continue;
-      this.#ctx.fail('T30 what was given up is kept', `${name}: ${store.life.server} erased ${log.operations} operations of epoch ${log.epoch}`);
+      this.#ctx.fail(
+        'T30 what was given up is kept',
+        `${name}: ${store.life.server} erased ${log.operations} operations of epoch ${log.epoch}`,
+      );
     }
-    if (voided || dropped) this.recoverable(store.volumeIndex, voided ? 'a log was voided' : 'operations were released');
+    if (voided || dropped)
+      this.recoverable(store.volumeIndex, voided ? 'a log was voided' : 'operations were released');
   }
 
   /** A swap took place. */
   swapped(volume: number, before: VolumeRecord, after: VolumeRecord): void {
     const audit = this.#volume(volume);
-    if (after.epoch < before.epoch) this.#ctx.fail('epochs grow', `${audit.name}: epoch ${before.epoch} became ${after.epoch}`);
+    if (after.epoch < before.epoch)
+      this.#ctx.fail('epochs grow', `${audit.name}: epoch ${before.epoch} became ${after.epoch}`);
     if (after.generation < before.generation) {
       this.#ctx.fail('generations grow', `${audit.name}: generation ${before.generation} became ${after.generation}`);
     }
-    if (after.losses.length > before.losses.length || after.losses.at(-1) !== before.losses.at(-1)) this.#lossAccepted(volume, before);
+    if (after.losses.length > before.losses.length || after.losses.at(-1) !== before.losses.at(-1))
+      this.#lossAccepted(volume, before);
     if (after.owner?.server !== before.owner?.server && after.epoch > before.epoch) this.#ctx.tally.takeovers++;
     if (after.epoch > before.epoch) this.#ctx.tally.claims++;
     if (after.owner !== null) audit.claimants.add(after.owner.incarnation);
@@ -117,7 +126,10 @@ export class Auditor {
   fences(life: Life, volume: VolumeName): void {
     const audit = this.volumes.find((v) => v.name === volume);
     if (audit?.claimants.has(life.incarnation)) return;
-    this.#ctx.fail('fence after the swap', `${volume}: ${life.server} runs the fence although no swap of its own was done`);
+    this.#ctx.fail(
+      'fence after the swap',
+      `${volume}: ${life.server} runs the fence although no swap of its own was done`,
+    );
   }
 
   /** A write to the medium was issued (invariants I3, I4, I6, I7 and trap T5). */
@@ -131,16 +143,25 @@ export class Auditor {
       const tag = tags[i] as number;
       if (tag === ZERO) continue;
       const sector = first + i;
-      const wrong = audit.model.writeOf(tag) === null ? `sector ${sector}: ${tag} was never written` : this.#unstable(life, volume, record, tag);
+      const wrong =
+        audit.model.writeOf(tag) === null
+          ? `sector ${sector}: ${tag} was never written`
+          : this.#unstable(life, volume, record, tag);
       if (wrong !== null) {
-        this.#ctx.fail('I6 destaged only when confirmed', `${audit.name}: ${life.server} writes ${tag} to the medium (${record.mirror}): ${wrong}`);
+        this.#ctx.fail(
+          'I6 destaged only when confirmed',
+          `${audit.name}: ${life.server} writes ${tag} to the medium (${record.mirror}): ${wrong}`,
+        );
         return;
       }
       const there = platter?.synced[sector] ?? ZERO;
       const order = audit.orders.get(tag);
       const orderThere = there === ZERO ? undefined : audit.orders.get(there);
       if (order !== undefined && orderThere !== undefined && order < orderThere) {
-        this.#ctx.fail('I3 order on the medium', `${audit.name}: ${life.server} writes ${tag} over ${there} in sector ${sector}, which is later and synced`);
+        this.#ctx.fail(
+          'I3 order on the medium',
+          `${audit.name}: ${life.server} writes ${tag} over ${there} in sector ${sector}, which is later and synced`,
+        );
         return;
       }
     }
@@ -163,7 +184,10 @@ export class Auditor {
     audit.answeredBy = life.server;
     const record = this.#see().recordOf(volume);
     if (record.epoch === epoch && record.mirror === 'replaying') {
-      this.#ctx.fail('I5 replay before serving', `${audit.name}: ${life.server} answered while the record of its own epoch is replaying`);
+      this.#ctx.fail(
+        'I5 replay before serving',
+        `${audit.name}: ${life.server} answered while the record of its own epoch is replaying`,
+      );
     }
   }
 
@@ -191,8 +215,14 @@ export class Auditor {
   opened(life: Life, volume: number, epoch: number): void {
     const record = this.#see().recordOf(volume);
     const audit = this.#volume(volume);
-    if (record.epoch < epoch || (record.epoch === epoch && (record.owner?.incarnation !== life.incarnation || record.mirror === 'replaying'))) {
-      this.#ctx.fail('I5 replay before serving', `${audit.name}: ${life.server} opened the door in epoch ${epoch}, the record is ${record.mirror} in epoch ${record.epoch}`);
+    if (
+      record.epoch < epoch ||
+      (record.epoch === epoch && (record.owner?.incarnation !== life.incarnation || record.mirror === 'replaying'))
+    ) {
+      this.#ctx.fail(
+        'I5 replay before serving',
+        `${audit.name}: ${life.server} opened the door in epoch ${epoch}, the record is ${record.mirror} in epoch ${record.epoch}`,
+      );
     }
   }
 
@@ -200,7 +230,10 @@ export class Auditor {
   agreed(life: Life, volume: number): void {
     const outstanding = this.#see().device.outstandingOf(life, volume);
     if (outstanding > 0) {
-      this.#ctx.fail('agreement after I/O', `${this.#volume(volume).name}: ${life.server} agreed to a handover with ${outstanding} writes on their way`);
+      this.#ctx.fail(
+        'agreement after I/O',
+        `${this.#volume(volume).name}: ${life.server} agreed to a handover with ${outstanding} writes on their way`,
+      );
     }
   }
 
@@ -226,9 +259,20 @@ export class Auditor {
       const generation = record.source?.generation ?? record.generation;
       const epoch = record.source?.epoch ?? record.epoch;
       const log = disk.durable;
-      if (log === null || !log.head.complete || log.head.epoch !== epoch || !log.head.generations.includes(generation)) {
-        const is = log === null ? 'nothing' : `epoch ${log.head.epoch}, generations ${log.head.generations.join()}${log.head.complete ? '' : ', incomplete'}`;
-        this.#ctx.fail('I2 a named copy is kept', `${audit.name}: ${where} holds ${is} instead of epoch ${epoch}, generation ${generation}`);
+      if (
+        log === null ||
+        !log.head.complete ||
+        log.head.epoch !== epoch ||
+        !log.head.generations.includes(generation)
+      ) {
+        const is =
+          log === null
+            ? 'nothing'
+            : `epoch ${log.head.epoch}, generations ${log.head.generations.join()}${log.head.complete ? '' : ', incomplete'}`;
+        this.#ctx.fail(
+          'I2 a named copy is kept',
+          `${audit.name}: ${where} holds ${is} instead of epoch ${epoch}, generation ${generation}`,
+        );
         return;
       }
       this.#judge(volume, overlay(platter.synced, log), where);
@@ -256,7 +300,10 @@ export class Auditor {
     });
     // In the storm an administrator may give up what cannot be reached; in a healthy cluster only what is gone.
     if (onMediumAlone(before) || (truth.healed && left.length > 0)) {
-      this.#ctx.fail('I10 a loss only when it cannot be avoided', `${audit.name}: a loss was accepted while ${before.mirror} and ${left.length} named copies were there`);
+      this.#ctx.fail(
+        'I10 a loss only when it cannot be avoided',
+        `${audit.name}: a loss was accepted while ${before.mirror} and ${left.length} named copies were there`,
+      );
     }
     audit.givenUp.add(before.source?.epoch ?? before.epoch);
     audit.reset = true;
@@ -294,7 +341,7 @@ export class Auditor {
     if (record.mirror === 'replaying') {
       if (record.owner?.incarnation === life.incarnation) return named.some(holds) ? null : 'no source store holds it';
       if (record.source === null) return null;
-      if (record.source?.from === 'sole') return named.some(holds) ? null : 'the owner\'s store does not hold it';
+      if (record.source?.from === 'sole') return named.some(holds) ? null : "the owner's store does not hold it";
       return named.every(holds) ? null : 'not confirmed by both stores';
     }
     if (record.mirror === 'in-sync') return named.every(holds) ? null : 'not confirmed by both stores';
@@ -357,7 +404,8 @@ function overlay(base: Uint32Array, log: LogState): Uint32Array {
   const content = base.slice();
   for (const o of log.operations) {
     const first = o.offset / SECTOR;
-    for (let i = 0; i < o.length / SECTOR; i++) content[first + i] = o.data.length > 0 ? tagOf(o.data, i * SECTOR) : ZERO;
+    for (let i = 0; i < o.length / SECTOR; i++)
+      content[first + i] = o.data.length > 0 ? tagOf(o.data, i * SECTOR) : ZERO;
   }
   return content;
 }

@@ -26,7 +26,14 @@ export class Herd {
   budget: number;
   #tag = 1;
 
-  constructor(ctx: Context, street: Street, auditor: Auditor, prng: Prng, plans: readonly ClientPlan[], budget: number) {
+  constructor(
+    ctx: Context,
+    street: Street,
+    auditor: Auditor,
+    prng: Prng,
+    plans: readonly ClientPlan[],
+    budget: number,
+  ) {
     this.ctx = ctx;
     this.street = street;
     this.auditor = auditor;
@@ -185,8 +192,13 @@ class Slot {
         herd.ctx.hook('acknowledged', door.life.index);
       }
       if (herd.ctx.story !== null) {
-        const end = fault === null ? 'acknowledged' : `refused: ${fault.message}`;
-        herd.ctx.tell('client', door.life.index, `client ${this.#client.index}: ${kind} ${tag} to sectors ${wish.first}+${wish.count} ${end}`);
+        const end =
+          fault === null ? 'acknowledged' : `refused: ${fault instanceof Error ? fault.message : 'without a reason'}`;
+        herd.ctx.tell(
+          'client',
+          door.life.index,
+          `client ${this.#client.index}: ${kind} ${tag} to sectors ${wish.first}+${wish.count} ${end}`,
+        );
       }
       if (!connection.open) return;
       herd.ctx.after(herd.prng.latency(herd.street.latencyMs), () => {
@@ -234,7 +246,8 @@ class Slot {
         for (const tag of tags) herd.ctx.digest.number(tag);
         herd.ctx.after(herd.prng.latency(herd.street.latencyMs), () => {
           const later = decode(herd.ctx, pieces, wish.count);
-          if (later.join() !== tags.join()) herd.ctx.fail('data integrity', 'the bytes of a read changed after it was answered');
+          if (later.join() !== tags.join())
+            herd.ctx.fail('data integrity', 'the bytes of a read changed after it was answered');
           if (connection.open) finish(false);
         });
       }),
@@ -263,12 +276,18 @@ class Slot {
           herd.ctx.tally.reads++;
           let at = wish.first * SECTOR;
           for (const extent of extents) {
-            if (extent.offset !== at || extent.length <= 0) herd.ctx.fail('data integrity', `extents leave a gap at ${at}`);
+            if (extent.offset !== at || extent.length <= 0)
+              herd.ctx.fail('data integrity', `extents leave a gap at ${at}`);
             at = extent.offset + extent.length;
             if (!extent.hole) continue;
             // A hole is an answer: zeroes are what a read would have found.
             const count = extent.length / SECTOR;
-            this.#judge(beginMs, { ...wish, first: extent.offset / SECTOR, count }, Array.from({ length: count }, () => ZERO), door.life.server);
+            this.#judge(
+              beginMs,
+              { ...wish, first: extent.offset / SECTOR, count },
+              Array.from({ length: count }, () => ZERO),
+              door.life.server,
+            );
           }
           if (at !== (wish.first + wish.count) * SECTOR) herd.ctx.fail('data integrity', `extents end at ${at}`);
         }
@@ -288,10 +307,17 @@ class Slot {
     if (beginMs < model.era.beginMs) return;
     const wrong = model.read({ first: wish.first, beginMs, endMs: herd.ctx.now, tags });
     if (herd.ctx.story !== null) {
-      herd.ctx.tell('client', -1, `client ${this.#client.index}: ${wish.kind} of sectors ${wish.first}+${wish.count} found ${tags.join(' ')} at ${server}`);
+      herd.ctx.tell(
+        'client',
+        -1,
+        `client ${this.#client.index}: ${wish.kind} of sectors ${wish.first}+${wish.count} found ${tags.join(' ')} at ${server}`,
+      );
     }
     if (wrong !== null) {
-      herd.ctx.fail('I9 no stale read', `volume ${plan.volume}: a read (from ${beginMs.toFixed(2)}) answered by ${server}: ${wrong}`);
+      herd.ctx.fail(
+        'I9 no stale read',
+        `volume ${plan.volume}: a read (from ${beginMs.toFixed(2)}) answered by ${server}: ${wrong}`,
+      );
     }
   }
 }
@@ -383,11 +409,13 @@ function decode(ctx: Context, pieces: readonly ReadPiece[], sectors: number): nu
   let total = 0;
   for (const piece of pieces) {
     total += piece.length;
-    if (piece.data !== null && piece.data.length !== piece.length) ctx.fail('data integrity', 'a piece is not as long as it says');
+    if (piece.data !== null && piece.data.length !== piece.length)
+      ctx.fail('data integrity', 'a piece is not as long as it says');
     for (let at = 0; at < piece.length; at += SECTOR) {
       if (piece.data === null) tags.push(ZERO);
       else {
-        if (!wholeSector(piece.data, at)) ctx.fail('data integrity', 'a read mixes the bytes of several writes in one sector');
+        if (!wholeSector(piece.data, at))
+          ctx.fail('data integrity', 'a read mixes the bytes of several writes in one sector');
         tags.push(tagOf(piece.data, at));
       }
     }

@@ -15,7 +15,8 @@ import { Disk } from './disk.ts';
 import { SimDoors, Street } from './doors.ts';
 import { Life, SimClock, SimIds } from './life.ts';
 import { Network, SimLink, type Station } from './link.ts';
-import { Device, type MediumWeather } from './medium.ts';
+import { Device, type MediumWeather } from './device.ts';
+import { SimMedium } from './medium.ts';
 import type { WorldPlan } from './plan.ts';
 import { Prng } from './prng.ts';
 import { SimFence, SimWitness } from './proofs.ts';
@@ -95,13 +96,19 @@ export class World {
       rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
     });
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
-    this.register = new Register(ctx, stream('coordinator'), plan.coordinatorMs, created, (volume, before, after, by) => {
-      this.auditor.swapped(volume, before, after);
-      ctx.hook('swap-landed', by.index);
-      if (after.epoch > before.epoch) ctx.hook('claim-landed', by.index);
-      else if (after.mirror === 'suspended') ctx.hook('suspended-landed', by.index);
-      else if (after.mirror === 'in-sync') ctx.hook('in-sync-landed', by.index);
-    });
+    this.register = new Register(
+      ctx,
+      stream('coordinator'),
+      plan.coordinatorMs,
+      created,
+      (volume, before, after, by) => {
+        this.auditor.swapped(volume, before, after);
+        ctx.hook('swap-landed', by.index);
+        if (after.epoch > before.epoch) ctx.hook('claim-landed', by.index);
+        else if (after.mirror === 'suspended') ctx.hook('suspended-landed', by.index);
+        else if (after.mirror === 'in-sync') ctx.hook('in-sync-landed', by.index);
+      },
+    );
     this.#disks = volumes.map(() => new Map());
     this.auditor.see(this.#truth());
     this.hosts = this.#makeHosts(stream('hosts'));
@@ -181,10 +188,18 @@ export class World {
       const name = this.names[v] as VolumeName;
       let disk = host.disks[v] ?? null;
       if (disk === null || (disk.kind === 'memory' && disk.lost)) disk = host.disks[v] = this.#newDisk(v, prng);
-      const store = new SimStore(ctx, life, prng.fork('store'), disk, host.storeWeather[v] as StoreWeather, this.auditor, v);
+      const store = new SimStore(
+        ctx,
+        life,
+        prng.fork('store'),
+        disk,
+        host.storeWeather[v] as StoreWeather,
+        this.auditor,
+        v,
+      );
       stores.set(name, store);
       host.stores.push(store);
-      media.set(name, this.device.portOf(life, v, host.media[v] as MediumWeather));
+      media.set(name, new SimMedium(ctx, this.device, life, v, host.media[v] as MediumWeather));
       volumes.push({
         name,
         servers: volume.servers.map((s) => this.hosts[s]?.id as ServerId),
@@ -261,7 +276,8 @@ export class World {
 
   /** Whether every volume keeps a complete copy when this server's memory (and `also`) is gone. */
   survivesWithout(hosts: readonly Host[], also: (disk: Disk) => boolean = () => false): boolean {
-    const gone = (disk: Disk): boolean => also(disk) || hosts.some((h) => disk.kind === 'memory' && h.disks.includes(disk));
+    const gone = (disk: Disk): boolean =>
+      also(disk) || hosts.some((h) => disk.kind === 'memory' && h.disks.includes(disk));
     return this.names.every((_, v) => this.auditor.survives(v, gone));
   }
 
