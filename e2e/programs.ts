@@ -17,6 +17,8 @@ const PACKAGES = {
   'qemu-io': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',
   'qemu-storage-daemon': 'qemu-system-common',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  busybox: 'busybox-static',
   fio: 'fio',
   fusermount3: 'fuse3',
   nbdkit: 'nbdkit',
