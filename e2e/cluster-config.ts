@@ -168,7 +168,7 @@ function configText(
 }
 
 /** Ports on which nothing listens now, below the range from which the system picks its own. */
-async function freePorts(number: number): Promise<number[]> {
+export async function freePorts(number: number): Promise<number[]> {
   const found = new Set<number>();
   for (let attempt = 0; found.size < number; attempt += 1) {
     if (attempt > 1_000) throw new Error(`no ${number} free ports were found`);

@@ -1,12 +1,24 @@
 /**
- * The Linux kernel's own NBD client, and qemu's disk, in a guest: ext4 on both while the owner is killed under load. The
- * kernel's client does not reconnect: its disk fails and is connected and mounted again. qemu's does: nothing fails.
+ * The Linux kernel's own NBD client, and qemu's disk, in a guest: ext4 on each while the owner is killed under load. The
+ * kernel's client does not reconnect: its disk fails and is connected and mounted again. qemu does: nothing fails on its
+ * disk, nor where qemu-nbd stands between the kernel's client and the servers.
  */
 import assert from 'node:assert/strict';
+import { freePorts, HOST, type Volume } from './cluster-config.ts';
 import { clusterTest } from './cluster.ts';
 import { Guest, HOST_FROM_GUEST, needsGuest } from './guest.ts';
+import { start } from './run.ts';
 
-const VOLUMES = ['kernel', 'drive'].map((name) => ({ name, servers: ['a', 'b'], sizeMib: 64 }));
+const VOLUMES = ['kernel', 'bridged', 'drive'].map((name) => ({ name, servers: ['a', 'b'], sizeMib: 64 }));
+
+const DEVICES = [
+  ['kernel', '/dev/nbd0'],
+  ['bridged', '/dev/nbd1'],
+  ['drive', '/dev/vda'],
+] as const;
+
+/** qemu-nbd as a bridge that stays. */
+const QEMU_NBD = (port: number): string[] => ['-t', '-b', HOST, '-p', String(port), '-x', 'bridged'];
 
 /** Writes files on /mnt/NAME until told to stop; says which are synced, and the sum of each. */
 const WORK = `work() {
@@ -21,8 +33,21 @@ const WORK = `work() {
   .replaceAll('\n', '; ')
   .replaceAll(/(do|then|\{);/g, '$1');
 
-const CONNECT = (port: number): string =>
-  `/sbin/nbd-client -nonetlink -N kernel ${HOST_FROM_GUEST} ${port} /dev/nbd0 -block-size 4096`;
+const CONNECT = (name: string, port: number, device: string): string =>
+  `/sbin/nbd-client -nonetlink -N ${name} ${HOST_FROM_GUEST} ${port} ${device} -block-size 4096`;
+
+/** The words with which qemu opens a volume as a client that reconnects; `prefix` where they are about a drive's file. */
+const opened = ({ name, host, port }: Volume, prefix = ''): string =>
+  [
+    'driver=nbd',
+    'server.type=inet',
+    `server.host=${host}`,
+    `server.port=${port}`,
+    `export=${name}`,
+    'reconnect-delay=60',
+  ]
+    .map((word) => prefix + word)
+    .join(',');
 
 /** What the workload on `name` said it had synced, as md5sum checks it. */
 function sums(text: string, name: string): readonly string[] {
@@ -41,42 +66,49 @@ async function check(guest: Guest, name: string): Promise<number> {
 }
 
 clusterTest(
-  'a guest with the kernel client and a qemu drive: the owner is killed under load',
+  'a guest with the client of the kernel and the disk of qemu: the owner is killed under load',
   { volumes: VOLUMES, deadlineMs: 180_000, skip: needsGuest() },
   async (cluster, t) => {
     await cluster.startAll();
     const { owner, partner } = await cluster.untilInSync('kernel', 'a');
     await cluster.untilInSync('drive', 'a');
-    const { host, port } = cluster.volume('drive');
-    const server = `file.driver=nbd,file.server.type=inet,file.server.host=${host},file.server.port=${port}`;
-    const drive = `if=virtio,format=raw,cache=none,${server},file.export=drive,file.reconnect-delay=60`;
-    const guest = await Guest.boot(cluster, [drive]);
-    await guest.run('dmesg -n 1; mkdir /mnt/kernel /mnt/drive');
-    await guest.run(CONNECT(cluster.volume('kernel').port));
-    await guest.run('/sbin/mkfs.ext4 -q /dev/nbd0 && mount -t ext4 /dev/nbd0 /mnt/kernel');
-    await guest.run('/sbin/mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt/drive');
+    await cluster.untilInSync('bridged', 'a');
+    const [bridgePort = 0] = await freePorts(1);
+    const bridge = start('qemu-nbd', '--image-opts', opened(cluster.volume('bridged')), ...QEMU_NBD(bridgePort));
+    cluster.onEnd(async () => void (await bridge.stop()));
+    const guest = await Guest.boot(cluster, [
+      `if=virtio,format=raw,cache=none,${opened(cluster.volume('drive'), 'file.')}`,
+    ]);
+    await guest.run('dmesg -n 1');
+    await guest.run(CONNECT('kernel', cluster.volume('kernel').port, '/dev/nbd0'));
+    await guest.run(CONNECT('bridged', bridgePort, '/dev/nbd1'));
+    for (const [name, device] of DEVICES) {
+      await guest.run(`mkdir /mnt/${name} && /sbin/mkfs.ext4 -q ${device} && mount -t ext4 ${device} /mnt/${name}`);
+    }
     await guest.run(WORK);
-    await guest.run('work kernel &');
-    await guest.run('work drive &');
+    for (const [name] of DEVICES) await guest.run(`work ${name} &`);
+    const all = DEVICES.map(([name]) => name);
     const count = (name: string): number => sums(guest.text, name).length;
-    await cluster.until('both have synced files', () => count('kernel') >= 20 && count('drive') >= 20);
+    await cluster.until('all have synced files', () => all.every((name) => count(name) >= 20));
     await cluster.server(owner).kill();
-    await cluster.untilServed('drive', partner);
-    const atDeath = count('drive');
-    await cluster.until('the drive goes on', () => count('drive') >= atDeath + 20);
+    for (const name of all) await cluster.untilServed(name, partner);
+    const [bridged, drive] = [count('bridged'), count('drive')];
+    await cluster.until(
+      'those that reconnect go on',
+      () => count('bridged') >= bridged + 20 && count('drive') >= drive + 20,
+    );
     await guest.run('touch /tmp/stop');
-    await cluster.until('both are over', () => /over kernel/.test(guest.text) && /over drive/.test(guest.text));
-    assert.doesNotMatch(guest.text, /failed drive/);
+    await cluster.until('all are over', () => all.every((name) => guest.text.includes(`over ${name}`)));
+    assert.doesNotMatch(guest.text, /failed (drive|bridged)/);
 
     // A disk that was pulled out: taken away, connected again, mounted again.
     await guest.attempt('umount /mnt/kernel || umount -l /mnt/kernel; /sbin/nbd-client -d /dev/nbd0; sleep 1');
-    await cluster.untilServed('kernel', partner);
-    await guest.run(CONNECT(cluster.volume('kernel').port));
+    await guest.run(CONNECT('kernel', cluster.volume('kernel').port, '/dev/nbd0'));
     await guest.run('mount -t ext4 /dev/nbd0 /mnt/kernel');
-    const kernelFiles = await check(guest, 'kernel');
-    const driveFiles = await check(guest, 'drive');
-    await guest.run('umount /mnt/kernel && /sbin/e2fsck -f -n /dev/nbd0');
-    await guest.run('umount /mnt/drive && /sbin/e2fsck -f -n /dev/vda');
-    t.diagnostic(`${owner} killed; kernel client: ${kernelFiles} synced files are there; qemu drive: ${driveFiles}`);
+    for (const [name, device] of DEVICES) {
+      const files = await check(guest, name);
+      await guest.run(`umount /mnt/${name} && /sbin/e2fsck -f -n ${device}`);
+      t.diagnostic(`${name}: all ${files} synced files are there, fsck is clean`);
+    }
   },
 );

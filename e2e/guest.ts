@@ -60,7 +60,7 @@ function moduleFiles(folder: string): ReadonlyMap<string, string> {
 
 /** The reason why no guest can run here, for a test's `skip`. */
 export function needsGuest(): string | false {
-  const missing = needs(['qemu-system-x86_64', 'busybox', 'nbd-client', 'mkfs.ext4', 'e2fsck']);
+  const missing = needs(['qemu-system-x86_64', 'qemu-nbd', 'busybox', 'nbd-client', 'mkfs.ext4', 'e2fsck']);
   if (missing !== false) return missing;
   if (findKernel() !== null) return false;
   return `${NEEDS}a kernel with its modules (Debian: linux-image-amd64, installed or unpacked in $HOLDFAST_E2E_KERNEL)`;
