@@ -67,6 +67,11 @@ async function startPair(
   });
   // The image is a file with data, as the peers' is: its pages are on disk and in the kernel's cache.
   fill(pair.imageFile);
+  return contestantOf(pair, name, nodeOptions !== undefined);
+}
+
+/** A pair that runs already; `gently`: it is given time to end in order. */
+export function contestantOf(pair: Pair, name: ContestantName, gently = false): Contestant {
   return {
     name,
     port: pair.ports.a,
@@ -75,7 +80,7 @@ async function startPair(
     // A server that is stopped for a turn would be taken for dead by its partner: both stay, and idle.
     pause: () => {},
     resume: () => {},
-    end: () => pair.end(nodeOptions !== undefined),
+    end: () => pair.end(gently),
   };
 }
 

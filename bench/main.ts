@@ -6,6 +6,8 @@
  *     npm run bench -- --only "holdfast memory,floor memory" --cases fua32 --seconds 2 --rounds 5
  *     npm run bench -- --pauses 20                  the client's pause in a failover, 20 times each way
  *     npm run bench -- --no-pauses                  throughput and latency alone
+ *     npm run bench -- --rounds 0 --pauses 0 --media  slow and stopped media alone
+ *     npm run bench -- --rounds 0 --pauses 0 --sweep 5  the pause over what waits for the medium
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +16,8 @@ import { findRoot } from '../src/app/root.ts';
 import { type Contestant, type ContestantName, startContestant } from './contestants.ts';
 import { CASES, type CaseName, loadClient, measure, type Measured } from './load.ts';
 import { machineLine, sleep } from './machine.ts';
-import { pauses } from './pauses.ts';
+import { pauses, pauseSweep } from './pauses.ts';
+import { slowMedium, stalledMedium } from './stall.ts';
 import { goalPicture, median, medianTable, percent } from './report.ts';
 
 const CONTESTANTS: readonly ContestantName[] = [
@@ -33,6 +36,10 @@ interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly pauses: number;
+  /** Times that each size of the sweep is tried. */
+  readonly sweep: number;
+  /** Measure slow and stopped media too. */
+  readonly media: boolean;
   readonly contestants: readonly ContestantName[];
   readonly cases: readonly CaseName[];
   /** A directory for profiles of our servers, or null. */
@@ -48,6 +55,8 @@ function optionsOf(args: readonly string[]): Options {
       seconds: { type: 'string' },
       pauses: { type: 'string' },
       'no-pauses': { type: 'boolean', default: false },
+      sweep: { type: 'string' },
+      media: { type: 'boolean' },
       only: { type: 'string' },
       cases: { type: 'string' },
       profile: { type: 'string' },
@@ -66,10 +75,15 @@ function optionsOf(args: readonly string[]): Options {
     if (!(value >= 0)) throw new Error(`"${text ?? ''}" is no number`);
     return value;
   };
+  const { quick, only, cases, rounds, pauses: times, sweep, media } = values;
+  const whole =
+    !quick && !values['no-pauses'] && [only, cases, rounds, times, sweep, media].every((v) => v === undefined);
   return {
     rounds: number(values.rounds, values.quick ? 3 : 7),
     seconds: number(values.seconds, values.quick ? 1 : 3),
     pauses: values['no-pauses'] ? 0 : number(values.pauses, values.quick ? 2 : 20),
+    sweep: number(values.sweep, whole ? 3 : 0),
+    media: values.media ?? whole,
     contestants: pick(values.only, CONTESTANTS),
     cases: pick(values.cases, Object.keys(CASES) as CaseName[]),
     profile: values.profile ?? null,
@@ -142,6 +156,11 @@ async function run(): Promise<void> {
     );
   }
   if (options.pauses > 0) await pauses(options.pauses, say);
+  if (options.sweep > 0) await pauseSweep(options.sweep, say);
+  if (options.media) {
+    await slowMedium(Math.max(3, options.rounds), Math.max(1, options.seconds), say);
+    await stalledMedium(say);
+  }
   keep('report', lines);
 }
 

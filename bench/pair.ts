@@ -78,7 +78,12 @@ export class Pair {
     const args = [...(this.#options.nodeOptions?.(server) ?? []), PROGRAM];
     this.servers.set(
       server,
-      new Running(process.execPath, [...args, 'serve', '--config', this.#configs[server], '--server', server]),
+      // Without its supervisor, so that signals reach the server itself; with the threads that one would give it.
+      new Running(
+        process.execPath,
+        [...args, 'serve', '--no-supervisor', '--config', this.#configs[server], '--server', server],
+        { UV_THREADPOOL_SIZE: '32' },
+      ),
     );
   }
 
