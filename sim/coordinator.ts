@@ -13,9 +13,9 @@ import type { Prng } from './prng.ts';
 /** How one server's way to the coordinator is now. */
 export interface CoordinatorWeather {
   /**
-   * - `hang`   nothing is answered; requests are lost or arrive when the weather clears
+   * - `hang`   nothing is answered; requests are lost or arrive when the weather clears, and are answered then
    * - `fault`  calls fail at once: reads with a fault, swaps with an unknown outcome
-   * - `mute`   requests arrive, replies are lost
+   * - `mute`   requests arrive, replies are lost, or come when the weather clears
    * - `late`   requests and replies take seconds
    * - `read-only`  reads work, swaps and entries hang
    */
@@ -164,18 +164,29 @@ export class SimCoordinator implements Coordinator {
       this.#ctx.after(there + back, () => answer(new Fault('timeout', 'the coordinator did not answer')));
       return;
     }
+    // Every call returns at last: when the weather clears, if not before.
+    const lost = new Fault('timeout', 'the coordinator did not answer');
     if (mode === 'hang') {
-      if (prng.chance(0.5)) weather.held.push(() => this.#ctx.after(prng.between(0, 500), effect));
+      const late = prng.chance(0.5);
       if (prng.chance(0.3)) {
-        this.#ctx.after(prng.between(100, 3000), () => answer(new Fault('timeout', 'the coordinator did not answer')));
+        if (late) weather.held.push(() => this.#ctx.after(prng.between(0, 500), effect));
+        this.#ctx.after(prng.between(100, 3000), () => answer(lost));
+        return;
       }
+      weather.held.push(() => {
+        this.#ctx.after(prng.between(0, 500), () => {
+          if (late) effect();
+          answer(late ? null : lost);
+        });
+      });
       return;
     }
     this.#ctx.after(there, () => {
       effect();
       const now = this.#modeFor(what);
       if (now === 'mute' || now === 'hang') {
-        if (prng.chance(0.3)) weather.held.push(() => answer(null));
+        const kept = prng.chance(0.3);
+        weather.held.push(() => answer(kept ? null : lost));
         return;
       }
       this.#ctx.after(back + latencyMs * 0.1, () => answer(null));

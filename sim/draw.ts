@@ -106,7 +106,7 @@ function timingsOf(prng: Prng): Timings {
     pollMs,
     leaseMs: Math.max(4 * pollMs, 4 * heartbeatMs) * prng.pick([1, 1.5, 2]),
     driftFraction: prng.pick([0, 0.01, 0.1]),
-    confirmMs: prng.pick([300, 1000]),
+    confirmMs: prng.pick([300, 1000, 2500]),
     coordinatorMs: prng.pick([500, 1500]),
     sourceMs: prng.pick([500, 1500]),
     destageMs: prng.pick([20, 100, 400, 1500]),
@@ -142,8 +142,9 @@ function clientsOf(prng: Prng, volumes: readonly VolumePlan[], stormMs: number, 
     }
   });
   const slots = clients.reduce((sum, c) => sum + c.depth, 0);
-  const pauseMs = (stormMs * slots) / operations;
-  return clients.map((c) => ({ ...c, pauseMs: pauseMs * prng.pick([0.5, 1]) }));
+  // Such that the requests last through the storm.
+  const pauseMs = (stormMs * slots) / (0.85 * operations);
+  return clients.map((c) => ({ ...c, pauseMs: pauseMs * prng.pick([0.8, 1.25]) }));
 }
 
 /** Kinds of trouble and how often each is drawn; a world uses a random part of them. */
@@ -256,6 +257,7 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
         from: server,
         to: other,
         path: prng.chance(0.3) ? null : prng.below(2),
+        both: prng.chance(0.6),
         extraMs: prng.pick([10, 100, 500, 2000]),
         forMs,
       };

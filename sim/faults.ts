@@ -127,10 +127,13 @@ export class Faults {
         const slowed = world.network.wires.filter(
           (wire) => wire.sides.some((side) => side.index === t.from) && (path === null || wire.path === path),
         );
-        for (const wire of slowed) wire.extraMs = t.extraMs;
-        this.#later(t.forMs, () => {
-          for (const wire of slowed) wire.extraMs = 0;
-        });
+        const slow = (extraMs: number): void => {
+          for (const wire of slowed) {
+            for (const side of [0, 1] as const) if (t.both || wire.sides[side].index === t.from) wire.extraMs[side] = extraMs;
+          }
+        };
+        slow(t.extraMs);
+        this.#later(t.forMs, () => slow(0));
         return;
       }
       case 'isolate':

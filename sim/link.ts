@@ -45,7 +45,8 @@ class Wire {
   readonly latencyMs: number;
   /** Reasons for which each direction is cut now. */
   readonly cuts: [number, number] = [0, 0];
-  extraMs = 0;
+  /** What each direction takes longer now. */
+  readonly extraMs: [number, number] = [0, 0];
   connection: Connection | null = null;
   #attempting = false;
   readonly #ctx: Context;
@@ -85,7 +86,7 @@ class Wire {
     const other = side === 0 ? 1 : 0;
     const bye = () => this.#close(connection, other, 'closed');
     if (this.cuts[side] > 0) direction.held.push(bye);
-    else this.#ctx.after(this.#delay(), bye);
+    else this.#ctx.after(this.#delay(side), bye);
     this.attemptSoon();
   }
 
@@ -118,7 +119,7 @@ class Wire {
     const direction = this.connection.directions[side];
     const held = direction.held.splice(0);
     for (const run of held) {
-      const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay());
+      const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
       direction.lastAt = at;
       this.#ctx.after(at - this.#ctx.now, run);
     }
@@ -164,7 +165,7 @@ class Wire {
       const peer = connection.ends[side === 0 ? 1 : 0].life.incarnation;
       // Nothing arrives before the end knows that the path is up.
       const direction = connection.directions[side === 0 ? 1 : 0];
-      const at = this.#ctx.now + this.#delay();
+      const at = this.#ctx.now + this.#delay(side === 0 ? 1 : 0);
       direction.lastAt = at;
       this.#ctx.after(at - this.#ctx.now, () =>
         link.life.call(() => {
@@ -208,13 +209,14 @@ class Wire {
       else this.drop(side);
       return;
     }
-    const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay());
+    const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
     direction.lastAt = at;
     this.#ctx.after(at - this.#ctx.now, run);
   }
 
-  #delay(): number {
-    return this.#prng.latency(this.latencyMs) + (this.extraMs > 0 ? this.#prng.between(0, this.extraMs) : 0);
+  #delay(from: 0 | 1): number {
+    const extraMs = this.extraMs[from];
+    return this.#prng.latency(this.latencyMs) + (extraMs > 0 ? this.#prng.between(0, extraMs) : 0);
   }
 }
 
@@ -272,9 +274,9 @@ export class Network {
   /** Every cut is lifted, every path is quick again. */
   healAll(): void {
     for (const wire of this.wires) {
-      wire.extraMs = 0;
       for (const side of [0, 1] as const) {
         wire.cuts[side] = 0;
+        wire.extraMs[side] = 0;
         wire.healed(side);
       }
       wire.attemptSoon();

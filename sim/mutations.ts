@@ -60,7 +60,7 @@ export const MUTATIONS: readonly Mutation[] = [
       edit('partner', 'if (known !== null && known.epoch > life.epoch) return false;', ''),
       edit('partner', 'if (known !== null && known.epoch === life.epoch && known.owner?.server !== from) return false;', ''),
     ],
-    worlds: storm('uneven-paths'),
+    worlds: storm('ghost-owner', { servers: 3 }),
     within: 200,
   },
   {
@@ -131,13 +131,6 @@ export const MUTATIONS: readonly Mutation[] = [
     within: 300,
   },
   {
-    id: 'P15',
-    what: 'an unconfirmed operation is on its way to the medium when the record comes to name the copy',
-    edits: [edit('owner/partnership', 'if (this.#tenure.destager.running && this.#tenure.destager.issued > candidate.stored) return;', '')],
-    worlds: storm('slow-medium'),
-    within: 1500,
-  },
-  {
     id: 'P16',
     what: 'swaps to suspended without draining',
     edits: [
@@ -169,6 +162,7 @@ export const MUTATIONS: readonly Mutation[] = [
     id: 'P20',
     what: 'acknowledges by the rule of a record of another epoch',
     edits: [
+      edit('owner/mirrors', 'return mirror.closing || this.#mayBeNamed(mirror);', 'return this.#mayBeNamed(mirror);'),
       edit('owner/mirrors', 'if (register.known?.epoch !== this.#tenure.epoch || this.#namesUnknown()) return NO_SEQUENCE;', 'if (this.#namesUnknown()) return NO_SEQUENCE;'),
       edit('owner/partnership', 'if (this.#over || register.known?.epoch !== this.#tenure.epoch) return; if (won)', 'if (this.#over) return; if (won)'),
       edit('owner/tenure', 'if (this.#over || this.#replica.register.known?.epoch !== this.epoch) return false;', 'if (this.#over) return false;'),
@@ -235,7 +229,7 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'replay writes old versions on its way to new ones',
     edits: [
       edit('claim', 'const steps = planOf(gathered.operations);', 'const steps = gathered.operations.flatMap((operation) => planOf([operation]));'),
-      edit('medium-writer', 'const STEPS_OUT = 8;', 'const STEPS_OUT = 1;'),
+      edit('medium-writer', 'const STEPS_OUT = 64;', 'const STEPS_OUT = 1;'),
     ],
     within: 1500,
   },
@@ -296,12 +290,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     id: 'T13',
-    what: 'acknowledgements are not tied to the incarnation',
+    what: 'acknowledgements are not tied to store and generation',
     edits: [
-      edit('owner/partnership', '(mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position));', 'mirror.hear(position, gap);'),
+      edit('owner/partnership', 'mirror.peer === from && mirror.generation === generation', 'mirror.peer === from'),
+      edit('owner/mirror', 'if (this.store !== null && position.store !== this.store) return false;', ''),
     ],
-    worlds: storm('rot', { losses: 0 }),
-    within: 3000,
+    worlds: storm('partner-blinks'),
+    within: 1000,
   },
   {
     id: 'T14',
@@ -354,7 +349,7 @@ export const MUTATIONS: readonly Mutation[] = [
       edit('occasion', "? 'a claim of this server’s landed late'", '? null'),
       edit('occasion', ": 'this server restarted';", ': null;'),
     ],
-    worlds: storm('late-swap'),
+    worlds: storm('given-up', { losses: 0, stores: 'journal' }),
     within: 3000,
   },
   {
@@ -427,7 +422,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     id: 'T30',
     what: 'what an administrator gave up is erased when its server returns',
-    edits: [edit('record', "return last > record.replayed.sequence ? 'aside' : 'void';", "return 'void';"), edit('record', "return head.epoch < record.replayed.epoch ? 'aside' : 'void';", "return 'void';")],
+    edits: [
+      edit('record', "if (head.epoch === record.replayed.epoch && record.replayed.sequence === 0) return 'aside';", ''),
+      edit('record', "return last > record.replayed.sequence ? 'aside' : 'void';", "return 'void';"),
+      edit('record', "return head.epoch < record.replayed.epoch ? 'aside' : 'void';", "return 'void';"),
+    ],
     worlds: storm('given-up', { losses: 1, stores: 'journal' }),
     within: 1500,
   },

@@ -31,6 +31,8 @@ export type Trouble =
       readonly from: number;
       readonly to: number;
       readonly path: number | null;
+      /** Both ways, or only what goes from `from`. */
+      readonly both: boolean;
       readonly extraMs: number;
       readonly forMs: number;
     }

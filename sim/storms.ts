@@ -22,12 +22,13 @@ export const STORMS = [
   'split',
   'slow-medium',
   'alone',
+  'ghost-owner',
 ] as const;
 export type Storm = (typeof STORMS)[number];
 
 /** The faults of one storm over volume `volume` of a world with so many servers. */
 export function stormOf(prng: Prng, storm: Storm, servers: number, volume: number, stormMs: number, t: Timings): PlannedFault[] {
-  const at = prng.between(300, stormMs * 0.6);
+  const at = prng.between(300, Math.min(stormMs * 0.6, 2_000));
   const detectMs = Math.max(t.silentMs, t.entryStallMs);
   const longMs = detectMs * 1.5 + t.leaseMs * 2 + prng.between(200, 1500);
   const shortMs = prng.between(5, 80);
@@ -92,12 +93,14 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
         once(at + 2000, coordinator('hang', longMs), owner),
         once(at + 2000, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
       ];
-    case 'late-grants':
+    case 'late-grants': {
+      const alone = at + prng.between(1_000, 2_500);
       return [
-        once(at, { kind: 'slow-link', from: 0, to: 0, path: null, extraMs: 2000, forMs: longMs * 2 }, owner),
-        once(at + prng.between(1500, 3000), { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: false, forMs: longMs }, owner),
-        once(at + prng.between(1500, 3000), coordinator('hang', longMs), owner),
+        once(at, { kind: 'slow-link', from: 0, to: 0, path: null, both: false, extraMs: t.confirmMs * 0.9, forMs: longMs * 2 }, partner),
+        once(alone, coordinator('hang', longMs + 1_000), owner),
+        once(alone + prng.between(0, 200), { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: false, forMs: longMs }, owner),
       ];
+    }
     case 'split':
       return [
         once(at, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
@@ -115,9 +118,18 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
         on('medium-write', prng.int(1, 60), prng.between(0, 6), crash(shortMs), self),
         on('medium-write', prng.int(40, 90), prng.between(0, 6), crash(shortMs), self),
       ];
+    case 'ghost-owner': {
+      // Cut off from the coordinator it goes on believing, while two others change places.
+      const claimedMs = detectMs + t.leaseMs * 1.3 + prng.between(300, 900);
+      return [
+        once(at, cutOff(claimedMs + prng.between(200, 1200)), owner),
+        once(at, coordinator('hang', claimedMs + 4_000), owner),
+        once(at + claimedMs, { kind: 'takeover', server: 0, volume }, partner),
+      ];
+    }
     case 'uneven-paths':
       return [
-        once(at, { kind: 'slow-link', from: 0, to: 0, path: prng.below(2), extraMs: 2000, forMs: longMs * 2 }, owner),
+        once(at, { kind: 'slow-link', from: 0, to: 0, path: prng.below(2), both: true, extraMs: 2000, forMs: longMs * 2 }, owner),
         once(at + prng.between(100, 1500), prng.chance(0.5) ? { kind: 'takeover', server: 0, volume } : crash(shortMs), partner),
         once(at + prng.between(500, 2500), prng.chance(0.5) ? crash(shortMs) : { kind: 'takeover', server: 0, volume }, owner),
       ];

@@ -1,0 +1,33 @@
+/** One seed is one world: the same seed gives the same digest, in one process and in another, whatever else runs. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { planOf } from './draw.ts';
+import { run } from './run.ts';
+
+const SEEDS = [1, 2, 3, 17, 42, 99];
+
+const digests = (): string[] => SEEDS.map((seed) => run(planOf(seed)).digest);
+
+test('the same seed is the same world, twice in one process', () => {
+  assert.deepEqual(digests(), digests(), 'the digests of the second run are those of the first');
+});
+
+test('telling the story changes nothing of it', () => {
+  const told = SEEDS.map((seed) => run(planOf(seed), { story: true }).digest);
+  assert.deepEqual(told, digests(), 'the digests with a timeline are those without');
+});
+
+test('another process sees the same worlds', () => {
+  const main = fileURLToPath(new URL('main.js', import.meta.url));
+  for (const seed of SEEDS.slice(0, 3)) {
+    const { stdout } = spawnSync(process.execPath, [main, '--seed', String(seed)], { encoding: 'utf8' });
+    const digest = run(planOf(seed)).digest;
+    assert.ok(stdout.includes(`digest ${digest};`), `seed ${seed} has the digest ${digest} in a process of its own`);
+  }
+});
+
+test('different seeds are different worlds', () => {
+  assert.equal(new Set(digests()).size, SEEDS.length);
+});
