@@ -17,7 +17,7 @@ clusterTest(
     await cluster.startAll();
     await cluster.untilInSync();
     const oracle = await oracleOn(cluster, seed);
-    for (let round = 1; round <= rounds(4); round += 1) {
+    for (let round = 1; round <= rounds(3); round += 1) {
       const { owner, partner } = await cluster.untilInSync();
       oracle.run();
       await oracle.more(50);
@@ -49,7 +49,7 @@ clusterTest('kill -9 of the partner: the owner goes on, nothing is lost', {}, as
   await cluster.startAll();
   await cluster.untilInSync();
   const oracle = await oracleOn(cluster, seed);
-  for (let round = 1; round <= rounds(3); round += 1) {
+  for (let round = 1; round <= rounds(2); round += 1) {
     const { owner, partner } = await cluster.untilInSync();
     oracle.run();
     await oracle.more(50);
@@ -83,7 +83,7 @@ clusterTest('kill -9 of both: with journals nothing is lost, whichever returns f
   await cluster.startAll();
   await cluster.untilInSync();
   const oracle = await oracleOn(cluster, seed);
-  for (let round = 1; round <= rounds(4); round += 1) {
+  for (let round = 1; round <= rounds(3); round += 1) {
     const { owner, partner } = await cluster.untilInSync();
     oracle.run();
     await oracle.more(50);
