@@ -36,7 +36,13 @@ export class Register {
   readonly #ctx: Context;
   readonly #watch: SwapWatch;
 
-  constructor(ctx: Context, prng: Prng, latencyMs: number, first: readonly (readonly [VolumeName, VolumeRecord])[], watch: SwapWatch) {
+  constructor(
+    ctx: Context,
+    prng: Prng,
+    latencyMs: number,
+    first: readonly (readonly [VolumeName, VolumeRecord])[],
+    watch: SwapWatch,
+  ) {
     this.#ctx = ctx;
     this.prng = prng;
     this.latencyMs = latencyMs;
@@ -54,19 +60,25 @@ export class Register {
     const before = this.records[volume] as VolumeRecord;
     this.#ctx.digest.number(next.version);
     if (next.version !== before.version + 1) {
-      this.#ctx.tell('coordinator', by.index, `swap to version ${next.version} refused: it is at ${before.version}`, 'coordinator');
+      this.#ctx.tell(
+        'coordinator',
+        by.index,
+        `swap to version ${next.version} refused: it is at ${before.version}`,
+        'coordinator',
+      );
       return false;
     }
     this.records[volume] = next;
     this.#ctx.digest.text(next.mirror);
     this.#ctx.tally.swaps++;
-    if (this.#ctx.story !== null) this.#ctx.tell(
-      'coordinator',
-      by.index,
-      `volume ${volume}: version ${next.version}, epoch ${next.epoch}, owner ${next.owner?.server ?? 'nobody'}, ` +
-        `partner ${next.partner ?? 'nobody'}, generation ${next.generation}, ${next.mirror} (${next.why})`,
-      'coordinator',
-    );
+    if (this.#ctx.story !== null)
+      this.#ctx.tell(
+        'coordinator',
+        by.index,
+        `volume ${volume}: version ${next.version}, epoch ${next.epoch}, owner ${next.owner?.server ?? 'nobody'}, ` +
+          `partner ${next.partner ?? 'nobody'}, generation ${next.generation}, ${next.mirror} (${next.why})`,
+        'coordinator',
+      );
     this.#watch(volume, before, next, by);
     return true;
   }
@@ -104,7 +116,12 @@ export class SimCoordinator implements Coordinator {
     const index = this.#register.indexOf(volume);
     let outcome: SwapOutcome = 'unknown';
     this.#ctx.hook('swap-sent', this.#life.index);
-    if (this.#ctx.story !== null) this.#ctx.tell('coordinator', this.#life.index, `volume ${index} asks for version ${next.version}: ${next.mirror}, epoch ${next.epoch}`);
+    if (this.#ctx.story !== null)
+      this.#ctx.tell(
+        'coordinator',
+        this.#life.index,
+        `volume ${index} asks for version ${next.version}: ${next.mirror}, epoch ${next.epoch}`,
+      );
     this.#travel(
       'write',
       () => {

@@ -38,7 +38,8 @@ export function parseCut(text: string): Cut {
     const [key, value] = part.split('=');
     const list = LISTS.find((k) => k === key);
     const number = NUMBERS.find((k) => k === key);
-    if (value === undefined || (list === undefined && number === undefined)) throw new Error(`"${part}" is no part of a cut`);
+    if (value === undefined || (list === undefined && number === undefined))
+      throw new Error(`"${part}" is no part of a cut`);
     if (list !== undefined) cut[list] = value === '' ? [] : value.split(',').map((v) => natural(v, part));
     if (number !== undefined) cut[number] = natural(value, part);
   }
@@ -68,7 +69,14 @@ export function applyCut(plan: WorldPlan, cut: Cut): WorldPlan {
   const faults = plan.faults
     .filter((_, i) => cut.faults === undefined || cut.faults.includes(i))
     .flatMap((fault) => fitting(fault, servers, kept));
-  return { ...plan, servers, volumes, clients, faults, operations: Math.min(plan.operations, cut.operations ?? plan.operations) };
+  return {
+    ...plan,
+    servers,
+    volumes,
+    clients,
+    faults,
+    operations: Math.min(plan.operations, cut.operations ?? plan.operations),
+  };
 }
 
 /** The fault in the smaller world, or nothing when it spoke of what is not there. */

@@ -12,8 +12,13 @@ import type { Prng } from './prng.ts';
 
 export type Entry =
   | { readonly type: 'begin'; readonly head: LogHead; readonly done: Done }
-  | { readonly type: 'mark'; readonly generations: readonly Generation[]; readonly complete: boolean; readonly done: Done }
-  | { readonly type: 'append'; readonly operation: Operation; readonly acknowledged: Sequence }
+  | {
+      readonly type: 'mark';
+      readonly generations: readonly Generation[];
+      readonly complete: boolean;
+      readonly done: Done;
+    }
+  | { readonly type: 'append'; readonly operation: Operation; readonly acknowledged: Sequence; readonly log: number }
   | { readonly type: 'release'; readonly through: Sequence; readonly acknowledged: Sequence }
   | { readonly type: 'aside'; readonly done: Done };
 
@@ -107,7 +112,7 @@ export class Disk {
         const operation = entry.operation;
         if (operation.sequence > log.released) log.operations.push(operation);
         if (entry.acknowledged > log.acknowledged) log.acknowledged = entry.acknowledged;
-        if (operation.data.length > 0) this.everHeld.add(tagOf(operation.data, 0));
+        if (operation.data.length >= SECTOR) this.everHeld.add(tagOf(operation.data, 0));
         return;
       }
       case 'release': {

@@ -179,7 +179,10 @@ export class SimDoors implements Doors {
     const index = this.#volumeOf(volume);
     const old = this.#doors.get(volume);
     if (old !== undefined && old.state !== 'closed') {
-      street.ctx.fail('port contract', `${this.#life.server} opens the door of ${volume} while it has one (${old.state})`);
+      street.ctx.fail(
+        'port contract',
+        `${this.#life.server} opens the door of ${volume} while it has one (${old.state})`,
+      );
       return;
     }
     const door = new Door(this.#life, index, epoch, service);
@@ -187,7 +190,10 @@ export class SimDoors implements Doors {
     street.ctx.after(street.prng.latency(0.5), () =>
       this.#life.call(() => {
         if (door.state !== 'opening') return;
-        if (street.exclusive && [...(street.doors[index] as Set<Door>)].some((d) => d.state === 'open' && d.life !== this.#life)) {
+        if (
+          street.exclusive &&
+          [...(street.doors[index] as Set<Door>)].some((d) => d.state === 'open' && d.life !== this.#life)
+        ) {
           door.state = 'closed';
           done(new Fault('retry', 'the address is in use'));
           return;

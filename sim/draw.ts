@@ -62,7 +62,9 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     volumes,
     clients: clientsOf(prng, volumes, stormMs, operations),
     timings,
-    faults: options.calm ? [] : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm }),
+    faults: options.calm
+      ? []
+      : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm }),
     operations,
     stormMs,
     // A fence that shoots takes memory with it: only where nothing or everything may be lost.
@@ -179,7 +181,8 @@ interface Scene {
 
 function faultsOf(prng: Prng, scene: Scene): PlannedFault[] {
   const menu = MENU.filter(([kind]) => {
-    const chosen = prng.chance(kind === 'crash' ? 0.85 : 0.45) || (scene.losses && (kind === 'power' || kind === 'give-up'));
+    const chosen =
+      prng.chance(kind === 'crash' ? 0.85 : 0.45) || (scene.losses && (kind === 'power' || kind === 'give-up'));
     return scene.menu === null ? chosen : scene.menu.includes(kind);
   }).map(([kind, weight]) => [kind, scene.losses && kind === 'power' ? 8 : weight] as const);
   const total = menu.reduce((sum, [, weight]) => sum + weight, 0);
@@ -248,7 +251,14 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
     case 'freeze':
       return { kind, server, forMs };
     case 'cut':
-      return { kind, from: server, to: other, path: prng.chance(0.6) ? null : prng.below(2), both: prng.chance(0.6), forMs };
+      return {
+        kind,
+        from: server,
+        to: other,
+        path: prng.chance(0.6) ? null : prng.below(2),
+        both: prng.chance(0.6),
+        forMs,
+      };
     case 'reset':
       return { kind, from: server, to: other, path: prng.below(2) };
     case 'slow-link':
@@ -267,7 +277,12 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
       return { kind, server, link, coordinator: coordinator || !link, clients: prng.chance(0.3), forMs };
     }
     case 'coordinator':
-      return { kind, server: prng.chance(0.6) ? server : null, mode: prng.pick(['slow', 'hang', 'fault', 'mute', 'late', 'read-only']), forMs };
+      return {
+        kind,
+        server: prng.chance(0.6) ? server : null,
+        mode: prng.pick(['slow', 'hang', 'fault', 'mute', 'late', 'read-only']),
+        forMs,
+      };
     case 'medium':
       return {
         kind,
@@ -289,7 +304,9 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
       return { kind, server, downMs };
     case 'power':
       // Without journals everything undestaged would be gone: only where losses are looked for.
-      return losses || volumes.every((v) => v.kind === 'journal') ? { kind, downMs } : { kind: 'crash', server, host: true, downMs, rot: 0 };
+      return losses || volumes.every((v) => v.kind === 'journal')
+        ? { kind, downMs }
+        : { kind: 'crash', server, host: true, downMs, rot: 0 };
     case 'give-up':
       return losses ? { kind, server, volume } : { kind: 'takeover', server, volume };
   }

@@ -14,7 +14,12 @@ export interface OpenRequest {
 
 export class Faults {
   readonly #world: World;
-  readonly #waiting: { readonly fault: PlannedFault; readonly on: Hook; readonly server: number | null; left: number }[] = [];
+  readonly #waiting: {
+    readonly fault: PlannedFault;
+    readonly on: Hook;
+    readonly server: number | null;
+    left: number;
+  }[] = [];
   #over = false;
   readonly requests = new Set<OpenRequest>();
 
@@ -129,7 +134,8 @@ export class Faults {
         );
         const slow = (extraMs: number): void => {
           for (const wire of slowed) {
-            for (const side of [0, 1] as const) if (t.both || wire.sides[side].index === t.from) wire.extraMs[side] = extraMs;
+            for (const side of [0, 1] as const)
+              if (t.both || wire.sides[side].index === t.from) wire.extraMs[side] = extraMs;
           }
         };
         slow(t.extraMs);
@@ -147,7 +153,8 @@ export class Faults {
       case 'medium': {
         const h = host(t.server);
         this.#medium(h, t.volume, t.mode, t.share);
-        if (world.plan.coordinatorOnMedium && t.mode !== 'fail-sync') this.#coordinator(h, t.mode === 'fail' ? 'fault' : t.mode);
+        if (world.plan.coordinatorOnMedium && t.mode !== 'fail-sync')
+          this.#coordinator(h, t.mode === 'fail' ? 'fault' : t.mode);
         this.#later(t.forMs, () => {
           this.#medium(h, t.volume, 'fine', 0);
           if (world.plan.coordinatorOnMedium) this.#coordinator(h, 'fine');
@@ -265,7 +272,8 @@ export class Faults {
     const world = this.#world;
     const host = world.hosts[t.server];
     if (host === undefined) return;
-    if (t.link) for (const other of world.hosts) if (other !== host) this.#cut(host.index, other.index, null, true, t.forMs);
+    if (t.link)
+      for (const other of world.hosts) if (other !== host) this.#cut(host.index, other.index, null, true, t.forMs);
     if (t.coordinator) this.#coordinator(host, 'hang');
     if (t.clients) world.street.unreachable.add(host.index);
     this.#later(t.forMs, () => {
@@ -300,7 +308,12 @@ export class Faults {
     const { life, server } = host;
     if (life === null || server === null || host.disks[volume] === null) return;
     const name = world.names[volume] as VolumeName;
-    const request: OpenRequest = { host, incarnation: life.incarnation, what: `takeover of ${name}`, askedMs: world.ctx.now };
+    const request: OpenRequest = {
+      host,
+      incarnation: life.incarnation,
+      what: `takeover of ${name}`,
+      askedMs: world.ctx.now,
+    };
     life.call(() => {
       this.requests.add(request);
       server.takeover(
@@ -309,7 +322,11 @@ export class Faults {
         (fault, report) => {
           this.requests.delete(request);
           world.ctx.digest.text(fault === null ? 'taken' : fault.kind);
-          world.ctx.tell('note', host.index, `${name}: takeover ${fault === null ? `done, pause ${report?.pauseMs.toFixed(1) ?? '?'} ms` : `failed: ${fault.message}`}`);
+          world.ctx.tell(
+            'note',
+            host.index,
+            `${name}: takeover ${fault === null ? `done, pause ${report?.pauseMs.toFixed(1) ?? '?'} ms` : `failed: ${fault.message}`}`,
+          );
         },
       );
     });
@@ -323,7 +340,11 @@ export class Faults {
     const name = world.names[volume] as VolumeName;
     life.call(() =>
       server.acceptLoss(name, (fault) => {
-        world.ctx.tell('note', host.index, `${name}: ${fault === null ? 'what cannot be reached is given up' : `not given up: ${fault.message}`}`);
+        world.ctx.tell(
+          'note',
+          host.index,
+          `${name}: ${fault === null ? 'what cannot be reached is given up' : `not given up: ${fault.message}`}`,
+        );
       }),
     );
   }

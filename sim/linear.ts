@@ -46,13 +46,19 @@ export function judgeSector(era: Era, sector: number): Verdict {
   for (const { read, tag } of reads) {
     if (tag === ZERO && zeroes) continue;
     const cluster = byTag.get(tag);
-    if (cluster === undefined) return { verdict: 'broken', text: `sector ${sector} read as ${tag}, which nobody wrote` };
-    if (read.endMs < cluster.writeBegin) return { verdict: 'broken', text: `sector ${sector} read ${tag} before it was written` };
+    if (cluster === undefined)
+      return { verdict: 'broken', text: `sector ${sector} read as ${tag}, which nobody wrote` };
+    if (read.endMs < cluster.writeBegin)
+      return { verdict: 'broken', text: `sector ${sector} read ${tag} before it was written` };
     cluster.reads++;
     if (read.endMs < cluster.end) cluster.end = read.endMs;
     if (read.beginMs > cluster.begin) cluster.begin = read.beginMs;
   }
-  const clash = zonesClash([...byTag.values()].filter((c) => !(zeroes && c.tag === ZERO)), sector, writes);
+  const clash = zonesClash(
+    [...byTag.values()].filter((c) => !(zeroes && c.tag === ZERO)),
+    sector,
+    writes,
+  );
   if (clash !== null) return { verdict: 'broken', text: clash };
   if (!zeroes) return FINE;
   return search(initial, writes, reads, sector);
@@ -135,7 +141,9 @@ function search(
     } else {
       for (const s of states.values()) visited += settle(s, event.op, ops, next);
       if (next.size === 0) {
-        const what = op.isRead ? `the read of ${op.tag} from ${op.begin.toFixed(2)} to ${op.end.toFixed(2)}` : `write ${op.tag}`;
+        const what = op.isRead
+          ? `the read of ${op.tag} from ${op.begin.toFixed(2)} to ${op.end.toFixed(2)}`
+          : `write ${op.tag}`;
         return { verdict: 'broken', text: `sector ${sector}: no order of the writes explains ${what}` };
       }
     }

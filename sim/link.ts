@@ -76,17 +76,17 @@ class Wire {
     return true;
   }
 
-  /** Side `side` lets go of the connection; the other hears of it when the path carries it there. */
-  drop(side: 0 | 1): void {
+  /** Side `side` lets go of the connection; the other hears of it when the path carries it there, behind what it carries. */
+  drop(side: 0 | 1, orderly = false): void {
     const connection = this.connection;
     if (connection === null || !connection.open[side]) return;
     connection.open[side] = false;
     const direction = connection.directions[side];
-    if (this.#prng.chance(0.5)) direction.lost = true;
+    if (!orderly && this.#prng.chance(0.5)) direction.lost = true;
     const other = side === 0 ? 1 : 0;
     const bye = () => this.#close(connection, other, 'closed');
-    if (this.cuts[side] > 0) direction.held.push(bye);
-    else this.#ctx.after(this.#delay(side), bye);
+    if (this.cuts[side] > 0 || direction.held.length > 0) direction.held.push(bye);
+    else this.#inOrder(direction, side, bye);
     this.attemptSoon();
   }
 
@@ -101,7 +101,7 @@ class Wire {
   }
 
   /** The process at `side` ended. Its host, if up, tells the other side. */
-  ended(side: 0 | 1): void {
+  ended(side: 0 | 1, orderly: boolean): void {
     const connection = this.connection;
     if (connection === null) return this.attemptSoon();
     if (!this.sides[side].hostUp) {
@@ -110,7 +110,7 @@ class Wire {
       this.attemptSoon();
       return;
     }
-    if (connection.open[side]) this.drop(side);
+    if (connection.open[side]) this.drop(side, orderly);
   }
 
   /** A cut was lifted: what was held goes on, late. */
@@ -118,11 +118,13 @@ class Wire {
     if (this.cuts[side] > 0 || this.connection === null) return;
     const direction = this.connection.directions[side];
     const held = direction.held.splice(0);
-    for (const run of held) {
-      const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
-      direction.lastAt = at;
-      this.#ctx.after(at - this.#ctx.now, run);
-    }
+    for (const run of held) this.#inOrder(direction, side, run);
+  }
+
+  #inOrder(direction: Direction, side: 0 | 1, run: () => void): void {
+    const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
+    direction.lastAt = at;
+    this.#ctx.after(at - this.#ctx.now, run);
   }
 
   attemptSoon(): void {
@@ -209,9 +211,7 @@ class Wire {
       else this.drop(side);
       return;
     }
-    const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
-    direction.lastAt = at;
-    this.#ctx.after(at - this.#ctx.now, run);
+    this.#inOrder(direction, side, run);
   }
 
   #delay(from: 0 | 1): number {
@@ -237,10 +237,8 @@ export class Network {
     }
   }
 
-  stationOf(id: ServerId): Station {
-    const station = this.#stations.find((s) => s.id === id);
-    if (station === undefined) throw new Error(`no server ${id}`);
-    return station;
+  stationOf(id: ServerId): Station | null {
+    return this.#stations.find((s) => s.id === id) ?? null;
   }
 
   wireOf(a: number, b: number, path: number): Wire | null {
@@ -250,11 +248,11 @@ export class Network {
   }
 
   /** A process began to listen, or ended. */
-  changed(index: number): void {
+  changed(index: number, orderly = false): void {
     for (const wire of this.wires) {
       const side = wire.sides[0].index === index ? 0 : wire.sides[1].index === index ? 1 : null;
       if (side === null) continue;
-      if (wire.sides[side].link === null) wire.ended(side);
+      if (wire.sides[side].link === null) wire.ended(side, orderly);
       else wire.attemptSoon();
     }
   }
@@ -294,7 +292,13 @@ export class SimLink implements Link {
   readonly #network: Network;
   readonly #station: Station;
 
-  constructor(ctx: Context, network: Network, station: Station, life: Life, peers: ReadonlyMap<ServerId, { readonly paths: number }>) {
+  constructor(
+    ctx: Context,
+    network: Network,
+    station: Station,
+    life: Life,
+    peers: ReadonlyMap<ServerId, { readonly paths: number }>,
+  ) {
     this.#ctx = ctx;
     this.#network = network;
     this.#station = station;
@@ -310,6 +314,7 @@ export class SimLink implements Link {
 
   send(at: PathRef, message: LinkMessage): boolean {
     const wire = this.#wire(at);
+    if (wire === null) return false;
     const side = wire.sides[0] === this.#station ? 0 : 1;
     // The process knows of a connection only once it was told that the path is up.
     if (this.connected[`${at.peer}/${at.path}`] !== wire.connection) return false;
@@ -322,6 +327,7 @@ export class SimLink implements Link {
   drop(at: PathRef, why: string): void {
     this.#ctx.tell('link', this.#station.index, `drops path ${at.path} to ${at.peer}: ${why}`);
     const wire = this.#wire(at);
+    if (wire === null) return;
     const side = wire.sides[0] === this.#station ? 0 : 1;
     const connection = wire.connection;
     if (connection === null || !connection.open[side] || connection.ends[side] !== this) return;
@@ -332,7 +338,7 @@ export class SimLink implements Link {
   close(done: () => void): void {
     this.events = null;
     if (this.#station.link === this) this.#station.link = null;
-    this.#network.changed(this.#station.index);
+    this.#network.changed(this.#station.index, true);
     this.#ctx.after(0.1, () => this.life.call(done));
   }
 
@@ -343,10 +349,9 @@ export class SimLink implements Link {
     this.#network.changed(this.#station.index);
   }
 
-  #wire(at: PathRef): Wire {
-    const wire = this.#network.wireOf(this.#station.index, this.#network.stationOf(at.peer).index, at.path);
-    if (wire === null) throw new Error(`no path ${at.path} from ${this.#station.id} to ${at.peer}`);
-    return wire;
+  #wire(at: PathRef): Wire | null {
+    const peer = this.#network.stationOf(at.peer);
+    return peer === null ? null : this.#network.wireOf(this.#station.index, peer.index, at.path);
   }
 
   #watch(message: LinkMessage, to: number): void {
@@ -405,7 +410,10 @@ function describe(message: LinkMessage): string {
       const { type, ...rest } = message;
       const fields = Object.entries(rest)
         .filter(([key]) => key !== 'volume' && key !== 'store')
-        .map(([key, value]) => `${key} ${typeof value === 'string' && value.length === 32 ? value.slice(0, 6) : String(value)}`);
+        .map(
+          ([key, value]) =>
+            `${key} ${typeof value === 'string' && value.length === 32 ? value.slice(0, 6) : String(value)}`,
+        );
       return `${'volume' in message ? `${message.volume}: ` : ''}${type} ${fields.join(', ')}`;
     }
   }

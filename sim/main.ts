@@ -59,7 +59,8 @@ function cut(text: string): Cut {
 }
 function policies(text: string): readonly DegradedPolicy[] {
   return text.split(',').map((name) => {
-    if (name !== 'write-through' && name !== 'journal' && name !== 'stop') throw new InvalidArgumentError(`"${name}" is no policy`);
+    if (name !== 'write-through' && name !== 'journal' && name !== 'stop')
+      throw new InvalidArgumentError(`"${name}" is no policy`);
     return name;
   });
 }

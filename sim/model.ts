@@ -86,7 +86,7 @@ export class Model {
   acknowledge(write: Write, nowMs: number): void {
     write.ackMs = nowMs;
     for (let i = 0; i < write.count; i++) {
-      if (write.boundMs[i] as number > nowMs) write.boundMs[i] = nowMs;
+      if ((write.boundMs[i] as number) > nowMs) write.boundMs[i] = nowMs;
       this.#raise(write, write.first + i);
     }
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Server } from '../src/core/server.ts';
-import type { Edit, Mutation } from './mutations.ts';
+import type { Edit, Mutation } from './mutation.ts';
 import type { RunOptions } from './run.ts';
 
 /** `.ts` when run from the sources, `.js` when compiled. */
@@ -19,7 +19,9 @@ export async function mutated(mutation: Mutation): Promise<RunOptions> {
     cpSync(join(SOURCE, 'core'), join(scratch, 'core'), { recursive: true });
     for (const room of ['base', 'ports', 'wire']) symlinkSync(join(SOURCE, room), join(scratch, room));
     for (const edit of mutation.edits) apply(edit, join(scratch, 'core', edit.file + ENDING));
-    const loaded = (await import(pathToFileURL(join(scratch, 'core', `server${ENDING}`)).href)) as { Server: typeof Server };
+    const loaded = (await import(pathToFileURL(join(scratch, 'core', `server${ENDING}`)).href)) as {
+      Server: typeof Server;
+    };
     return {
       factory: (settings, ports) => new loaded.Server(settings, ports),
       ...(mutation.filter === undefined ? {} : { filter: mutation.filter }),
@@ -34,7 +36,10 @@ function apply(edit: Edit, path: string): void {
   const pattern = new RegExp(patternOf(edit.find), 'g');
   const found = text.match(pattern)?.length ?? 0;
   if (found !== 1) throw new Error(`core/${edit.file}: found ${found} times: ${edit.find}`);
-  writeFileSync(path, text.replace(pattern, () => edit.replace));
+  writeFileSync(
+    path,
+    text.replace(pattern, () => edit.replace),
+  );
 }
 
 /** White space and comments between the words of the text may be anything; what the compiler drops may be missing. */

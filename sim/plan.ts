@@ -22,9 +22,22 @@ export type Aim =
 
 /** What happens to the world (docs/simulator.md, the fault model). Servers and volumes by index; `forMs` is how long it lasts, if it lasts. */
 export type Trouble =
-  | { readonly kind: 'crash'; readonly server: number; readonly host: boolean; readonly downMs: number; readonly rot: number }
+  | {
+      readonly kind: 'crash';
+      readonly server: number;
+      readonly host: boolean;
+      readonly downMs: number;
+      readonly rot: number;
+    }
   | { readonly kind: 'freeze'; readonly server: number; readonly forMs: number }
-  | { readonly kind: 'cut'; readonly from: number; readonly to: number; readonly path: number | null; readonly both: boolean; readonly forMs: number }
+  | {
+      readonly kind: 'cut';
+      readonly from: number;
+      readonly to: number;
+      readonly path: number | null;
+      readonly both: boolean;
+      readonly forMs: number;
+    }
   | { readonly kind: 'reset'; readonly from: number; readonly to: number; readonly path: number }
   | {
       readonly kind: 'slow-link';
@@ -143,8 +156,11 @@ export function describeFault(fault: PlannedFault): string {
     'atMs' in when
       ? `at ${when.atMs.toFixed(1)} ms`
       : `${when.afterMs.toFixed(2)} ms after ${when.on} number ${when.nth} at ${when.server === null ? 'any server' : `server ${when.server}`}`;
-  const target = aim === null ? '' : aim.role === 'self' ? ' (that server)' : ` (the ${aim.role} of volume ${aim.volume})`;
+  const target =
+    aim === null ? '' : aim.role === 'self' ? ' (that server)' : ` (the ${aim.role} of volume ${aim.volume})`;
   const { kind, ...rest } = trouble;
-  const fields = Object.entries(rest).map(([key, value]) => `${key} ${typeof value === 'number' ? +value.toFixed(1) : String(value)}`);
+  const fields = Object.entries(rest).map(
+    ([key, value]) => `${key} ${typeof value === 'number' ? +value.toFixed(1) : String(value)}`,
+  );
   return `${at}: ${kind}${target} ${fields.join(', ')}`;
 }

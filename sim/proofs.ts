@@ -70,7 +70,11 @@ export class SimFence implements Fence {
       const works = this.#world.healed || this.#prng.chance(0.7);
       const life = this.#world.lifeOf(victim.incarnation);
       const down = works && (life === null || life.ended || this.#world.shoot(life));
-      this.#ctx.tell('fault', this.#life.index, `fences ${victim.server} for ${volume}: ${down ? 'done' : 'the fence failed'}`);
+      this.#ctx.tell(
+        'fault',
+        this.#life.index,
+        `fences ${victim.server} for ${volume}: ${down ? 'done' : 'the fence failed'}`,
+      );
       answer(down ? null : new Fault('retry', 'the fence did not work'));
     });
   }

@@ -90,7 +90,10 @@ function recover(world: World, healMs: number): number {
     const ailing = complaint(world);
     if (ailing === null && world.herd.idle) return ctx.now - healMs;
     if (ctx.now > healMs + LIVENESS_MS) {
-      ctx.fail('I12 everything serves again', `${((ctx.now - healMs) / 1000).toFixed(0)} s after healing: ${ailing ?? 'a client still waits for an answer'}`);
+      ctx.fail(
+        'I12 everything serves again',
+        `${((ctx.now - healMs) / 1000).toFixed(0)} s after healing: ${ailing ?? 'a client still waits for an answer'}`,
+      );
       return ctx.now - healMs;
     }
     acceptLosses(world, lossSince);
@@ -141,7 +144,9 @@ function acceptLosses(world: World, since: Map<VolumeName, number>): void {
   const { ctx } = world;
   if (world.hosts.some((h) => h.life === null || h.server === null)) return;
   for (const name of world.names) {
-    const host = world.hosts.find((h) => (h.server?.status().volumes.find((v) => v.volume === name)?.loss ?? null) !== null);
+    const host = world.hosts.find(
+      (h) => (h.server?.status().volumes.find((v) => v.volume === name)?.loss ?? null) !== null,
+    );
     if (host === undefined || host.server === null) {
       since.delete(name);
       continue;
@@ -151,10 +156,18 @@ function acceptLosses(world: World, since: Map<VolumeName, number>): void {
     if (ctx.now - first < LOSS_PATIENCE_MS) continue;
     since.delete(name);
     const { life, server } = host;
-    ctx.tell('note', host.index, `${name}: the administrator accepts the loss: ${server.status().volumes.find((v) => v.volume === name)?.loss ?? ''}`);
+    ctx.tell(
+      'note',
+      host.index,
+      `${name}: the administrator accepts the loss: ${server.status().volumes.find((v) => v.volume === name)?.loss ?? ''}`,
+    );
     life?.call(() =>
       server.acceptLoss(name, (fault) => {
-        ctx.tell('note', host.index, `${name}: ${fault === null ? 'the loss was accepted' : `not accepted: ${fault.message}`}`);
+        ctx.tell(
+          'note',
+          host.index,
+          `${name}: ${fault === null ? 'the loss was accepted' : `not accepted: ${fault.message}`}`,
+        );
       }),
     );
   }
@@ -186,7 +199,8 @@ function readWhole(world: World, volume: number, done: () => void): void {
     const wrong = world.auditor.isReset(volume) ? null : model.read({ first: 0, beginMs, endMs: ctx.now, tags });
     if (wrong !== null) ctx.fail('I9 no stale read', `the last read: ${wrong}`);
     const there = Array.from(world.device.platters[volume]?.synced ?? []).join();
-    if (tags.join() !== there) ctx.fail('the medium equals the volume', `${name}: read ${tags.join()}, the medium has ${there}`);
+    if (tags.join() !== there)
+      ctx.fail('the medium equals the volume', `${name}: read ${tags.join()}, the medium has ${there}`);
   };
   door.life.call(() =>
     door.service.submit({
@@ -229,14 +243,18 @@ function judge(world: World, faults: Faults): void {
       }
     }
   }
-  if (world.device.outstanding > 0) ctx.fail('nothing is left over', `${world.device.outstanding} medium writes have not returned`);
+  if (world.device.outstanding > 0)
+    ctx.fail('nothing is left over', `${world.device.outstanding} medium writes have not returned`);
   for (const host of world.hosts) {
     const timers = host.life?.timers ?? 0;
     if (timers > TIMERS_BOUND) ctx.fail('nothing is left over', `${host.id} has ${timers} pending timers`);
   }
   for (const request of faults.requests) {
     if (request.host.life?.incarnation === request.incarnation && ctx.now - request.askedMs > 30_000) {
-      ctx.fail('I12 everything serves again', `the ${request.what} asked of ${request.host.id} at ${request.askedMs.toFixed(0)} was never answered`);
+      ctx.fail(
+        'I12 everything serves again',
+        `the ${request.what} asked of ${request.host.id} at ${request.askedMs.toFixed(0)} was never answered`,
+      );
     }
   }
 }

@@ -32,17 +32,38 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
     best = { cut, report, tried };
     return true;
   };
-  for (let again = true; again && tried < TRIALS; ) {
+  for (let again = true; again && tried < TRIALS;) {
     again = false;
-    if (fewer(plan.volumes.length, () => best.cut.volumes, (volumes) => attempt({ ...best.cut, volumes }))) again = true;
+    if (
+      fewer(
+        plan.volumes.length,
+        () => best.cut.volumes,
+        (volumes) => attempt({ ...best.cut, volumes }),
+      )
+    )
+      again = true;
     for (let servers = 2; servers < (best.cut.servers ?? plan.servers); servers++) {
       if (attempt({ ...best.cut, servers })) {
         again = true;
         break;
       }
     }
-    if (fewer(plan.faults.length, () => best.cut.faults, (faults) => attempt({ ...best.cut, faults }))) again = true;
-    if (fewer(plan.clients.length, () => best.cut.clients, (clients) => attempt({ ...best.cut, clients }))) again = true;
+    if (
+      fewer(
+        plan.faults.length,
+        () => best.cut.faults,
+        (faults) => attempt({ ...best.cut, faults }),
+      )
+    )
+      again = true;
+    if (
+      fewer(
+        plan.clients.length,
+        () => best.cut.clients,
+        (clients) => attempt({ ...best.cut, clients }),
+      )
+    )
+      again = true;
     const operations = best.cut.operations ?? plan.operations;
     for (const share of [0.1, 0.25, 0.5, 0.75, 0.9]) {
       if (attempt({ ...best.cut, operations: Math.ceil(operations * share) })) {
@@ -55,11 +76,15 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
 }
 
 /** Takes pieces out of a list, halves first, then one by one. True when something could go. */
-function fewer(all: number, current: () => readonly number[] | undefined, attempt: (kept: readonly number[]) => boolean): boolean {
+function fewer(
+  all: number,
+  current: () => readonly number[] | undefined,
+  attempt: (kept: readonly number[]) => boolean,
+): boolean {
   let went = false;
   const list = (): readonly number[] => current() ?? Array.from({ length: all }, (_, i) => i);
   for (let size = Math.floor(list().length / 2); size >= 1; size = Math.floor(size / 2)) {
-    for (let at = 0; at < list().length; ) {
+    for (let at = 0; at < list().length;) {
       const kept = list().filter((_, i) => i < at || i >= at + size);
       if (attempt(kept)) went = true;
       else at += size;

@@ -14,24 +14,35 @@ const WORLDS = 1_000;
 const WORLDS_OF_A_STORM = 40;
 
 /** Seeds that once failed, with the worlds' options. The worlds drawn from a seed change with the generator. */
-const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<PlanOptions>; readonly was: string }[] = [
-  { seed: 561, was: 'a deposed owner acknowledged by the rule of another’s record' },
-  { seed: 510, was: 'a read showed what a write-through had destaged and not synced' },
-  { seed: 993, was: 'a claim with nothing to replay did not sync' },
-  { seed: 697, was: 'an orderly stop ended with the only copy' },
-  { seed: 999, was: 'a copy was given up while the swap that named it was on its way' },
-  { seed: 286, was: 'a stop that nobody could take over from never ended' },
-  { seed: 519, was: 'an agreement whose taker died was never followed by a claim' },
-  { seed: 321, options: { storm: 'slow-medium' }, was: 'a stop judged by an old record' },
-  { seed: 263, options: { degraded: ['write-through', 'journal', 'stop'] }, was: 'what only memory held was replayed' },
-  { seed: 516, options: { degraded: ['write-through', 'journal', 'stop'] }, was: 'two marks of the own store crossed' },
-];
+const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<PlanOptions>; readonly was: string }[] =
+  [
+    { seed: 561, was: 'a deposed owner acknowledged by the rule of another’s record' },
+    { seed: 510, was: 'a read showed what a write-through had destaged and not synced' },
+    { seed: 993, was: 'a claim with nothing to replay did not sync' },
+    { seed: 697, was: 'an orderly stop ended with the only copy' },
+    { seed: 999, was: 'a copy was given up while the swap that named it was on its way' },
+    { seed: 286, was: 'a stop that nobody could take over from never ended' },
+    { seed: 519, was: 'an agreement whose taker died was never followed by a claim' },
+    { seed: 321, options: { storm: 'slow-medium' }, was: 'a stop judged by an old record' },
+    {
+      seed: 263,
+      options: { degraded: ['write-through', 'journal', 'stop'] },
+      was: 'what only memory held was replayed',
+    },
+    {
+      seed: 516,
+      options: { degraded: ['write-through', 'journal', 'stop'] },
+      was: 'two marks of the own store crossed',
+    },
+  ];
 
 function nothingBreaks(options: PlanOptions, flags: string, worlds: number): string {
   const seeds = Array.from({ length: worlds }, (_, i) => i + 1);
   const began = performance.now();
   const totals = campaign(seeds, { plan: options, shrink: true, after: (sofar) => sofar.findings.length < 3 });
-  const found = totals.findings.map((f) => `${f.failure.rule}: ${f.failure.text}\n  ${replayCommand(f.seed, f.cut, flags)}`);
+  const found = totals.findings.map(
+    (f) => `${f.failure.rule}: ${f.failure.text}\n  ${replayCommand(f.seed, f.cut, flags)}`,
+  );
   assert.deepEqual(found, [], 'nothing broke');
   return describeTotals(totals, performance.now() - began).join('; ');
 }

@@ -45,6 +45,7 @@ export class SimStore implements Store {
   #first = 0;
   #next = 0;
   #begun = false;
+  #epoch = 0;
   #syncing = false;
   #scheduled = false;
 
@@ -70,6 +71,7 @@ export class SimStore implements Store {
     this.recovered = disk.recovered();
     if (this.recovered !== null) {
       this.#begun = true;
+      this.#epoch = this.recovered.head.epoch;
       this.#first = this.recovered.released + 1;
       this.#costs = this.recovered.operations.map(costBytes);
       this.#next = this.#first + this.#costs.length;
@@ -86,8 +88,11 @@ export class SimStore implements Store {
   }
 
   begin(head: LogHead, done: Done): void {
-    if (head.generations.length < 1 || head.generations.length > 4) this.#broken(`${head.generations.length} generations`);
+    if (head.generations.length < 1 || head.generations.length > 4)
+      this.#broken(`${head.generations.length} generations`);
     this.#begun = true;
+    this.#epoch = head.epoch;
+    this.#log++;
     this.#costs = [];
     this.usedBytes = 0;
     this.#first = this.#next = head.base + 1;
@@ -103,19 +108,21 @@ export class SimStore implements Store {
 
   append(operations: readonly Operation[], acknowledged: Sequence): void {
     if (!this.#begun) this.#broken('append without a log');
-    if (operations.length > 0) this.#watch.appended(this, operations);
+    let next = this.#next;
+    let used = this.usedBytes;
     for (const operation of operations) {
-      if (operation.sequence !== this.#next) {
-        this.#broken(`append of ${operation.sequence} where ${this.#next} is next`);
-      }
-      this.#next++;
-      const cost = costBytes(operation);
-      this.#costs.push(cost);
-      this.usedBytes += cost;
-      this.#issue({ type: 'append', operation, acknowledged }, null);
+      if (operation.sequence !== next) this.#broken(`append of ${operation.sequence} where ${next} is next`);
+      if (operation.epoch !== this.#epoch) this.#broken(`append of epoch ${operation.epoch} to a log of ${this.#epoch}`);
+      next++;
+      used += costBytes(operation);
     }
-    if (this.usedBytes > this.capacityBytes) {
-      this.#ctx.fail('I8 bounded stores', `${this.#name()} holds ${this.usedBytes} of ${this.capacityBytes} bytes`);
+    if (used > this.capacityBytes) this.#broken(`append beyond the capacity: ${used} of ${this.capacityBytes} bytes`, 'I8 bounded stores');
+    if (operations.length > 0) this.#watch.appended(this, operations);
+    this.#next = next;
+    this.usedBytes = used;
+    for (const operation of operations) {
+      this.#costs.push(costBytes(operation));
+      this.#issue({ type: 'append', operation, acknowledged, log: this.#log }, null);
     }
   }
 
@@ -133,6 +140,7 @@ export class SimStore implements Store {
   setAside(done: Done): void {
     if (!this.#begun) this.#broken('setAside without a log');
     this.#begun = false;
+    this.#log++;
     this.#costs = [];
     this.usedBytes = 0;
     this.#issue({ type: 'aside', done }, done);
@@ -140,7 +148,22 @@ export class SimStore implements Store {
 
   close(done: Done): void {
     this.closed = true;
-    this.#ctx.after(this.#prng.latency(0.3), () => this.life.call(() => done(null)));
+    this.#closing = done;
+    this.#ctx.after(this.#prng.latency(0.3), () => this.#close());
+  }
+
+  /** Done once nothing is on its way any more. */
+  #close(): void {
+    const done = this.#closing;
+    if (done === null || this.#syncing || this.#scheduled) return;
+    if (!this.failed && this.#waiting.length > 0) return this.#schedule();
+    this.#closing = null;
+    this.#end(done, null);
+  }
+
+  /** What has not been told yet. */
+  get #waiting(): readonly Entry[] {
+    return this.kind === 'memory' ? this.#told : this.disk.pending;
   }
 
   /** The weather cleared up: what hung goes on. */
@@ -151,7 +174,8 @@ export class SimStore implements Store {
   #issue(entry: Entry, done: Done | null): void {
     if (this.closed) this.#broken('call after close');
     if (this.failed) {
-      if (done !== null) this.#ctx.after(0.1, () => this.life.call(() => done(new Fault('io', 'the store has failed'))));
+      if (done !== null)
+        this.#ctx.after(0.1, () => this.life.call(() => done(new Fault('io', 'the store has failed'))));
       return;
     }
     this.disk.pending.push(entry);
@@ -161,6 +185,9 @@ export class SimStore implements Store {
 
   /** Memory holds an entry at once; only the telling comes later. */
   readonly #told: Entry[] = [];
+  /** Counts logs, so that what belonged to one that was voided is told from what belongs to this one. */
+  #log = 0;
+  #closing: Done | null = null;
   #commitMemory(): void {
     const entries = this.disk.pending;
     this.#told.push(...entries);
@@ -181,7 +208,7 @@ export class SimStore implements Store {
 
   #schedule(): void {
     if (this.#syncing || this.#scheduled || this.failed || this.life.ended) return;
-    if ((this.kind === 'memory' ? this.#told : this.disk.pending).length === 0) return;
+    if (this.#waiting.length === 0) return;
     this.#scheduled = true;
     this.#ctx.after(this.kind === 'memory' ? 0.02 : this.#prng.between(0, 0.2), () => {
       this.#scheduled = false;
@@ -197,6 +224,7 @@ export class SimStore implements Store {
     }
     if (this.kind === 'memory') {
       this.#tell(this.#told.splice(0));
+      this.#close();
       return;
     }
     const group = this.disk.pending.slice();
@@ -213,12 +241,13 @@ export class SimStore implements Store {
       this.#ctx.hook('store-synced', this.life.index);
       this.#tell(group);
       this.#schedule();
+      this.#close();
     });
   }
 
   #tell(group: readonly Entry[]): void {
     for (const entry of group) if ('done' in entry) this.#end(entry.done, null);
-    const stored = lastAppend(group);
+    const stored = lastAppend(group, this.#log);
     this.#ctx.digest.number(stored * 16 + this.life.index);
     if (stored > 0) this.life.call(() => this.#events?.stored(stored as Sequence));
   }
@@ -231,7 +260,7 @@ export class SimStore implements Store {
     this.failed = true;
     const fault = new Fault('io', `the disk of ${this.#name()} failed`);
     this.#ctx.tell('store', this.life.index, `${this.#name()} failed`);
-    for (const entry of this.kind === 'memory' ? this.#told : this.disk.pending) {
+    for (const entry of this.#waiting) {
       if ('done' in entry) this.#end(entry.done, fault);
     }
     this.life.call(() => this.#events?.failed(fault));
@@ -241,18 +270,14 @@ export class SimStore implements Store {
     return `the store of volume ${this.volumeIndex} at ${this.life.server}`;
   }
 
-  #broken(what: string): void {
-    this.#ctx.fail('port contract', `${this.#name()}: ${what}`);
-    throw new Error(`${this.#name()}: ${what}`);
+  #broken(what: string, rule = 'port contract'): never {
+    this.#ctx.fail(rule, `${this.#name()}: ${what}`);
+    throw new Error(`broken invariant: ${this.#name()}: ${what}`);
   }
 }
 
-/** Sequence of the last append behind the last begin or setAside of the group; 0 when there is none. */
-function lastAppend(group: readonly Entry[]): number {
-  for (let i = group.length - 1; i >= 0; i--) {
-    const entry = group[i] as Entry;
-    if (entry.type === 'append') return entry.operation.sequence;
-    if (entry.type === 'begin' || entry.type === 'aside') return 0;
-  }
-  return 0;
+/** Sequence of the group's last append to the log that is open now; 0 when there is none. */
+function lastAppend(group: readonly Entry[], log: number): number {
+  const last = group.findLast((entry) => entry.type === 'append');
+  return last?.type === 'append' && last.log === log ? last.operation.sequence : 0;
 }

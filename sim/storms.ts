@@ -27,7 +27,14 @@ export const STORMS = [
 export type Storm = (typeof STORMS)[number];
 
 /** The faults of one storm over volume `volume` of a world with so many servers. */
-export function stormOf(prng: Prng, storm: Storm, servers: number, volume: number, stormMs: number, t: Timings): PlannedFault[] {
+export function stormOf(
+  prng: Prng,
+  storm: Storm,
+  servers: number,
+  volume: number,
+  stormMs: number,
+  t: Timings,
+): PlannedFault[] {
   const at = prng.between(300, Math.min(stormMs * 0.6, 2_000));
   const detectMs = Math.max(t.silentMs, t.entryStallMs);
   const longMs = detectMs * 1.5 + t.leaseMs * 2 + prng.between(200, 1500);
@@ -37,18 +44,44 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
   const deposed: Aim = { role: 'deposed', volume };
   const self: Aim = { role: 'self' };
   const once = (atMs: number, trouble: Trouble, aim: Aim | null): PlannedFault => ({ when: { atMs }, trouble, aim });
-  const on = (hook: Extract<When, { on: unknown }>['on'], nth: number, afterMs: number, trouble: Trouble, aim: Aim | null): PlannedFault => ({
+  const on = (
+    hook: Extract<When, { on: unknown }>['on'],
+    nth: number,
+    afterMs: number,
+    trouble: Trouble,
+    aim: Aim | null,
+  ): PlannedFault => ({
     when: { on: hook, server: null, nth, afterMs },
     trouble,
     aim,
   });
-  const cutOff = (forMs: number): Trouble => ({ kind: 'isolate', server: 0, link: true, coordinator: false, clients: false, forMs });
-  const coordinator = (mode: Extract<Trouble, { kind: 'coordinator' }>['mode'], forMs: number): Trouble => ({ kind: 'coordinator', server: 0, mode, forMs });
-  const crash = (downMs: number, rot = 0): Trouble => ({ kind: 'crash', server: 0, host: prng.chance(0.5), downMs, rot });
+  const cutOff = (forMs: number): Trouble => ({
+    kind: 'isolate',
+    server: 0,
+    link: true,
+    coordinator: false,
+    clients: false,
+    forMs,
+  });
+  const coordinator = (mode: Extract<Trouble, { kind: 'coordinator' }>['mode'], forMs: number): Trouble => ({
+    kind: 'coordinator',
+    server: 0,
+    mode,
+    forMs,
+  });
+  const crash = (downMs: number, rot = 0): Trouble => ({
+    kind: 'crash',
+    server: 0,
+    host: prng.chance(0.5),
+    downMs,
+    rot,
+  });
   const claims = 1 + prng.below(3) + 1;
   switch (storm) {
     case 'deposed':
-      return [once(at, { kind: 'isolate', server: 0, link: true, coordinator: true, clients: false, forMs: longMs }, owner)];
+      return [
+        once(at, { kind: 'isolate', server: 0, link: true, coordinator: true, clients: false, forMs: longMs }, owner),
+      ];
     case 'tight-lease':
       return [
         once(at, cutOff(longMs), owner),
@@ -68,19 +101,47 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
       const nth = prng.int(2, 8);
       const after = prng.pick([0, t.retryMs, prng.between(0, 300)]);
       return [
-        on('swap-sent', nth, 0, coordinator(prng.pick(['late', 'mute', 'hang', 'fault']), prng.between(300, 3000)), self),
-        on('swap-sent', nth, after, prng.pick([crash(shortMs), cutOff(prng.between(200, 2000)), crash(1500)]), prng.pick([self, partner, owner])),
+        on(
+          'swap-sent',
+          nth,
+          0,
+          coordinator(prng.pick(['late', 'mute', 'hang', 'fault']), prng.between(300, 3000)),
+          self,
+        ),
+        on(
+          'swap-sent',
+          nth,
+          after,
+          prng.pick([crash(shortMs), cutOff(prng.between(200, 2000)), crash(1500)]),
+          prng.pick([self, partner, owner]),
+        ),
       ];
     }
     case 'partner-blinks':
-      return [once(at, crash(shortMs), partner), once(at + prng.between(0, detectMs), crash(prng.between(100, 3000)), owner)];
+      return [
+        once(at, crash(shortMs), partner),
+        once(at + prng.between(0, detectMs), crash(prng.between(100, 3000)), owner),
+      ];
     case 'handover':
       return [
         once(at, { kind: 'takeover', server: prng.below(servers), volume }, prng.chance(0.7) ? partner : null),
-        on(prng.pick(['agreed-sent', 'claim-landed', 'swap-sent', 'medium-open']), 1 + prng.below(2), prng.pick([0, shortMs]), prng.pick([crash(shortMs), cutOff(longMs / 2), { kind: 'freeze', server: 0, forMs: longMs }]), prng.pick([self, owner, partner])),
+        on(
+          prng.pick(['agreed-sent', 'claim-landed', 'swap-sent', 'medium-open']),
+          1 + prng.below(2),
+          prng.pick([0, shortMs]),
+          prng.pick([crash(shortMs), cutOff(longMs / 2), { kind: 'freeze', server: 0, forMs: longMs }]),
+          prng.pick([self, owner, partner]),
+        ),
       ];
     case 'rot':
-      return [once(at, crash(shortMs), partner), once(at + prng.between(20, 600), crash(prng.between(5, 300), prng.int(1, 3)), prng.pick([owner, owner, partner]))];
+      return [
+        once(at, crash(shortMs), partner),
+        once(
+          at + prng.between(20, 600),
+          crash(prng.between(5, 300), prng.int(1, 3)),
+          prng.pick([owner, owner, partner]),
+        ),
+      ];
     case 'given-up':
       return [
         once(at, prng.chance(0.5) ? { kind: 'damage', server: 0, volume, downMs: shortMs } : crash(shortMs), partner),
@@ -89,22 +150,42 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
       ];
     case 'retargeted':
       return [
-        once(at, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: prng.between(500, 1500) }, partner),
+        once(
+          at,
+          { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: prng.between(500, 1500) },
+          partner,
+        ),
         once(at + 2000, coordinator('hang', longMs), owner),
-        once(at + 2000, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
+        once(
+          at + 2000,
+          { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs },
+          owner,
+        ),
       ];
     case 'late-grants': {
       const alone = at + prng.between(1_000, 2_500);
       return [
-        once(at, { kind: 'slow-link', from: 0, to: 0, path: null, both: false, extraMs: t.confirmMs * 0.9, forMs: longMs * 2 }, partner),
+        once(
+          at,
+          { kind: 'slow-link', from: 0, to: 0, path: null, both: false, extraMs: t.confirmMs * 0.9, forMs: longMs * 2 },
+          partner,
+        ),
         once(alone, coordinator('hang', longMs + 1_000), owner),
-        once(alone + prng.between(0, 200), { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: false, forMs: longMs }, owner),
+        once(
+          alone + prng.between(0, 200),
+          { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: false, forMs: longMs },
+          owner,
+        ),
       ];
     }
     case 'split':
       return [
         once(at, { kind: 'cut', from: 0, to: prng.below(servers), path: null, both: true, forMs: longMs }, owner),
-        once(at + detectMs * prng.between(0, 1.2), coordinator(prng.pick(['late', 'slow', 'fault', 'read-only']), prng.between(200, 2000)), owner),
+        once(
+          at + detectMs * prng.between(0, 1.2),
+          coordinator(prng.pick(['late', 'slow', 'fault', 'read-only']), prng.between(200, 2000)),
+          owner,
+        ),
       ];
     case 'slow-medium':
       return [
@@ -129,9 +210,21 @@ export function stormOf(prng: Prng, storm: Storm, servers: number, volume: numbe
     }
     case 'uneven-paths':
       return [
-        once(at, { kind: 'slow-link', from: 0, to: 0, path: prng.below(2), both: true, extraMs: 2000, forMs: longMs * 2 }, owner),
-        once(at + prng.between(100, 1500), prng.chance(0.5) ? { kind: 'takeover', server: 0, volume } : crash(shortMs), partner),
-        once(at + prng.between(500, 2500), prng.chance(0.5) ? crash(shortMs) : { kind: 'takeover', server: 0, volume }, owner),
+        once(
+          at,
+          { kind: 'slow-link', from: 0, to: 0, path: prng.below(2), both: true, extraMs: 2000, forMs: longMs * 2 },
+          owner,
+        ),
+        once(
+          at + prng.between(100, 1500),
+          prng.chance(0.5) ? { kind: 'takeover', server: 0, volume } : crash(shortMs),
+          partner,
+        ),
+        once(
+          at + prng.between(500, 2500),
+          prng.chance(0.5) ? crash(shortMs) : { kind: 'takeover', server: 0, volume },
+          owner,
+        ),
       ];
   }
 }

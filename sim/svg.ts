@@ -62,10 +62,15 @@ export function svg(report: Report): string {
     const to = targetOf(line);
     if (line.server < 0) {
       if (line.kind === 'fault' || line.kind === 'broken') {
-        out.push(`<line x1="${LEFT}" y1="${y}" x2="${textX - 10}" y2="${y}" stroke="${colour}" stroke-dasharray="4 3"/>`);
+        out.push(
+          `<line x1="${LEFT}" y1="${y}" x2="${textX - 10}" y2="${y}" stroke="${colour}" stroke-dasharray="4 3"/>`,
+        );
       }
     } else if (to === null) out.push(`<circle cx="${x(columnOf(line))}" cy="${y}" r="3" fill="${colour}"/>`);
-    else out.push(`<line x1="${x(columnOf(line))}" y1="${y}" x2="${x(to)}" y2="${y}" stroke="${colour}" marker-end="url(#tip)"/>`);
+    else
+      out.push(
+        `<line x1="${x(columnOf(line))}" y1="${y}" x2="${x(to)}" y2="${y}" stroke="${colour}" marker-end="url(#tip)"/>`,
+      );
   });
   for (const [server, since] of downSince) out.push(dead(x(server + 1), since, height - 10));
   out.push('</svg>');

@@ -41,7 +41,9 @@ export function describePlan(plan: WorldPlan): string[] {
   ];
   plan.volumes.forEach((v, i) => {
     const servers = v.servers.map((s) => 'abcde'.charAt(s)).join(' ');
-    lines.push(`v${i}: servers ${servers}, ${v.sectors} sectors, ${v.kind} of ${v.capacityBytes} bytes, degraded ${v.degraded}`);
+    lines.push(
+      `v${i}: servers ${servers}, ${v.sectors} sectors, ${v.kind} of ${v.capacityBytes} bytes, degraded ${v.degraded}`,
+    );
   });
   plan.faults.forEach((f, i) => lines.push(`fault ${i}: ${describeFault(f)}`));
   return lines;

@@ -10,8 +10,9 @@ import type { Coordinator, SwapOutcome, VolumeRecord } from '../ports/coordinato
 import { unchanged } from './record.ts';
 import type { Timings } from './settings.ts';
 
-/** Reads that never returned are kept at most so many; a coordinator that swallows more is not asked again until one returns. */
+/** A coordinator that has swallowed so many reads is asked at a slower pace: once in so many of its deadlines. */
 const READS_OUT = 16;
+const READS_LOST_PAUSES = 4;
 
 /** A swap on its way: told once, when it is settled. */
 export interface SwapAttempt {
@@ -50,6 +51,7 @@ export class Register {
   /** Reads that have not returned, and of these the ones within their deadline. */
   #out = 0;
   #counted = 0;
+  #issuedMs = Number.NEGATIVE_INFINITY;
   #afterRead: (() => void)[] = [];
 
   constructor(
@@ -96,10 +98,13 @@ export class Register {
   read(then?: () => void): void {
     if (then) this.#afterRead.push(then);
     // One read at a time is enough for polling; who needs one issued after this moment may have a second.
-    if (this.#counted >= (then ? 2 : 1) || this.#out >= READS_OUT) return;
+    if (this.#counted >= (then ? 2 : 1)) return;
+    const pauseMs = READS_LOST_PAUSES * this.#timings.coordinatorMs;
+    if (this.#out >= READS_OUT && this.#clock.nowMs() - this.#issuedMs < pauseMs) return;
     const waiting = this.#afterRead;
     this.#afterRead = [];
     const issuedAtMs = this.#clock.nowMs();
+    this.#issuedMs = issuedAtMs;
     let counted = true;
     this.#out += 1;
     this.#counted += 1;
