@@ -60,7 +60,14 @@ function mediumWorld(): Promise<MediumWorld> {
   const sectors = 256;
   const abilities = { punch: true, reserve: true, extents: true, generations: false };
   const watch = { written: () => undefined, zeroed: () => undefined, rightful: () => true };
-  const device = new Device(ctx, Prng.ofSeed(seed++), [{ name: VOLUME, mediumId: MEDIUM, sectors }], abilities, 2, watch);
+  const device = new Device(
+    ctx,
+    Prng.ofSeed(seed++),
+    [{ name: VOLUME, mediumId: MEDIUM, sectors }],
+    abilities,
+    2,
+    watch,
+  );
   return Promise.resolve({
     medium: new SimMedium(ctx, device, lifeOf(ctx, A, 0), 0, { mode: 'fine', share: 0, held: [] }),
     volume: VOLUME,
@@ -113,7 +120,10 @@ class SimLinkWorld implements LinkWorld {
     const life = lifeOf(this.#ctx, server, station.index, start);
     station.life = life;
     const peers = new Map([[server === A ? B : A, { paths: 2 }]]);
-    return { link: new SimLink(this.#ctx, this.#network, station, life, peers), incarnation: life.incarnation as Incarnation };
+    return {
+      link: new SimLink(this.#ctx, this.#network, station, life, peers),
+      incarnation: life.incarnation as Incarnation,
+    };
   }
 
   kill(server: ServerId): Promise<void> {

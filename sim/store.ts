@@ -112,11 +112,13 @@ export class SimStore implements Store {
     let used = this.usedBytes;
     for (const operation of operations) {
       if (operation.sequence !== next) this.#broken(`append of ${operation.sequence} where ${next} is next`);
-      if (operation.epoch !== this.#epoch) this.#broken(`append of epoch ${operation.epoch} to a log of ${this.#epoch}`);
+      if (operation.epoch !== this.#epoch)
+        this.#broken(`append of epoch ${operation.epoch} to a log of ${this.#epoch}`);
       next++;
       used += costBytes(operation);
     }
-    if (used > this.capacityBytes) this.#broken(`append beyond the capacity: ${used} of ${this.capacityBytes} bytes`, 'I8 bounded stores');
+    if (used > this.capacityBytes)
+      this.#broken(`append beyond the capacity: ${used} of ${this.capacityBytes} bytes`, 'I8 bounded stores');
     if (operations.length > 0) this.#watch.appended(this, operations);
     this.#next = next;
     this.usedBytes = used;
