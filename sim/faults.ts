@@ -135,7 +135,7 @@ export class Faults {
         const slow = (extraMs: number): void => {
           for (const wire of slowed) {
             for (const side of [0, 1] as const)
-              if (t.both || wire.sides[side].index === t.from) wire.extraMs[side] = extraMs;
+              if (t.both || wire.sides[side].index === t.from) wire.slow(side, extraMs);
           }
         };
         slow(t.extraMs);

@@ -38,6 +38,9 @@ interface Connection {
 /** How many messages one direction holds while it is cut, like a socket's buffer; beyond it the connection breaks. */
 const HELD_MESSAGES = 400;
 
+/** How fast a path becomes slow: ms of delay for each ms that passes. */
+const QUEUE_GROWTH = 0.6;
+
 /** One path between two servers. Side 0 is the one of lower index. */
 class Wire {
   readonly sides: readonly [Station, Station];
@@ -47,6 +50,7 @@ class Wire {
   readonly cuts: [number, number] = [0, 0];
   /** What each direction takes longer now. */
   readonly extraMs: [number, number] = [0, 0];
+  #slowSince = 0;
   connection: Connection | null = null;
   #attempting = false;
   readonly #ctx: Context;
@@ -88,6 +92,12 @@ class Wire {
     if (this.cuts[side] > 0 || direction.held.length > 0) direction.held.push(bye);
     else this.#inOrder(direction, side, bye);
     this.attemptSoon();
+  }
+
+  /** From now on (0: no more) what leaves that side takes so much longer. */
+  slow(side: 0 | 1, extraMs: number): void {
+    this.extraMs[side] = extraMs;
+    this.#slowSince = this.#ctx.now;
   }
 
   /** The connection breaks by itself: what is under way is lost, and each side hears of it in its own time. */
@@ -215,8 +225,9 @@ class Wire {
   }
 
   #delay(from: 0 | 1): number {
-    const extraMs = this.extraMs[from];
-    return this.#prng.latency(this.latencyMs) + (extraMs > 0 ? this.#prng.between(0, extraMs) : 0);
+    // A queue that fills up on the way: it grows gradually, so that the path goes on carrying something all the time.
+    const extraMs = Math.min(this.extraMs[from], (this.#ctx.now - this.#slowSince) * QUEUE_GROWTH);
+    return this.#prng.latency(this.latencyMs) + (extraMs > 0 ? extraMs * this.#prng.between(0.7, 1) : 0);
   }
 }
 

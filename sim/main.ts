@@ -10,6 +10,8 @@ import { campaign, describeTotals, replay, replayCommand, type Totals } from './
 import { applyCut, parseCut, type Cut } from './cut.ts';
 import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
 import { STORMS, type Storm } from './storms.ts';
+import { hunt } from './hunt.ts';
+import { MUTATIONS } from './mutations.ts';
 import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 
@@ -31,6 +33,7 @@ interface Options {
   readonly all: boolean;
   readonly shrink: boolean;
   readonly failures: number;
+  readonly mutations?: string | true;
 }
 
 function integer(text: string): number {
@@ -96,6 +99,7 @@ const program = new Command('sim')
   .option('--all', `with --seed: the whole timeline, not the last ${LAST_LINES} lines`, false)
   .option('--no-shrink', 'print failing worlds as they are')
   .option('--failures <n>', 'stop after so many failing worlds', integer, FINDINGS_SHOWN)
+  .option('--mutations [ids]', 'catch the seeded mutations of the core, or those named (T1,P4)')
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse();
@@ -118,7 +122,8 @@ const worldFlags = [
   options.servers === undefined ? '' : ` --servers ${options.servers}`,
 ].join('');
 
-if (options.seed !== undefined) process.exitCode = one(options.seed);
+if (options.mutations !== undefined) process.exitCode = await mutations(options.mutations);
+else if (options.seed !== undefined) process.exitCode = one(options.seed);
 else if (options.seeds !== undefined) process.exitCode = many(count(options.seeds[0], options.seeds[1]), Infinity);
 else if (options.minutes !== undefined) {
   const from = options.from ?? Math.floor(Date.now() / 1000) * 1000;
@@ -127,6 +132,31 @@ else if (options.minutes !== undefined) {
 } else {
   program.outputHelp();
   process.exitCode = 2;
+}
+
+/** Every mutation, or the named ones: what catches it, and how soon. */
+async function mutations(which: string | true): Promise<number> {
+  const ids = which === true ? null : which.split(',');
+  const wanted = MUTATIONS.filter((m) => ids === null || ids.includes(m.id));
+  if (wanted.length === 0) {
+    console.error(`no mutation is called ${String(which)}; there are ${MUTATIONS.map((m) => m.id).join(' ')}`);
+    return 2;
+  }
+  let escaped = 0;
+  for (const mutation of wanted) {
+    const began = performance.now();
+    const caught = await hunt(mutation);
+    const fine = caught !== null && caught.unchanged === null;
+    if (!fine) escaped++;
+    const how =
+      caught === null
+        ? `NOT CAUGHT within ${mutation.within} seeds`
+        : `seed ${caught.seed}: ${caught.failure.rule}${fine ? '' : ' (BUT SO IT DOES UNCHANGED)'}`;
+    const took = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+    console.log(`${mutation.id.padEnd(5)} ${mutation.what.padEnd(80)} ${how} (${took})`);
+  }
+  console.log(`${wanted.length - escaped} of ${wanted.length} caught`);
+  return escaped === 0 ? 0 : 1;
 }
 
 function* count(low: number, high: number): Generator<number> {

@@ -25,7 +25,9 @@ export interface Mutation {
   readonly filter?: PortsFilter;
   /** What worlds must contain for the mistake to show; the default worlds otherwise. */
   readonly worlds?: Partial<PlanOptions>;
-  /** Caught within so many seeds, counted from 1. */
+  /** Seeds that caught it when this was written: tried first. */
+  readonly seeds: readonly number[];
+  /** Caught within so many seeds, counted from 1, when those do not any more. */
   readonly within: number;
 }
 

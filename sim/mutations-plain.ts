@@ -12,13 +12,15 @@ export const PLAIN: readonly Mutation[] = [
         'if (mirror.phase === "never") mark = lower(mark, mirror.stored);',
       ),
     ],
-    within: 20,
+    seeds: [1],
+    within: 100,
   },
   {
     id: 'P2',
     what: 'releases before the medium is synced',
     edits: [edit('medium-writer', 'if (!this.#syncing) this.#sync();', 'this.#events.finished(null, false);')],
-    within: 20,
+    seeds: [1],
+    within: 100,
   },
   {
     id: 'P3',
@@ -37,6 +39,7 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('ghost-owner', { servers: 3 }),
+    seeds: [3, 12],
     within: 200,
   },
   {
@@ -44,14 +47,16 @@ export const PLAIN: readonly Mutation[] = [
     what: 'a claimant skips the lease wait',
     edits: [edit('settings', 'return t.leaseMs * (1 + 3 * t.driftFraction);', 'return 0;')],
     worlds: storm('tight-lease'),
-    within: 200,
+    seeds: [18, 75],
+    within: 300,
   },
   {
     id: 'P5',
     what: 'a claimant waits half a lease',
     edits: [edit('settings', 'return t.leaseMs * (1 + 3 * t.driftFraction);', 'return t.leaseMs * 0.5;')],
     worlds: storm('tight-lease'),
-    within: 500,
+    seeds: [117, 278],
+    within: 900,
   },
   {
     id: 'P6',
@@ -63,12 +68,14 @@ export const PLAIN: readonly Mutation[] = [
         'this.#stored = higher(this.#stored, position.received);',
       ),
     ],
+    seeds: [5, 13],
     within: 100,
   },
   {
     id: 'P7',
     what: 'releases what is stored, not what is on the medium',
     edits: [edit('copy', 'const limit = lower(through, this.#stored);', 'const limit = this.#stored;')],
+    seeds: [1],
     within: 100,
   },
   {
@@ -76,12 +83,14 @@ export const PLAIN: readonly Mutation[] = [
     what: 'answers and issues without authority',
     edits: [edit('owner/tenure', 'return this.#authority.holds(this.#replica.clock.nowMs());', 'return true;')],
     worlds: storm('deposed'),
+    seeds: [2, 15],
     within: 300,
   },
   {
     id: 'P9',
     what: 'a claim serves without replaying',
     edits: [edit('claim', 'const steps = planOf(gathered.operations);', 'const steps = planOf([]);')],
+    seeds: [3, 4],
     within: 100,
   },
   {
@@ -94,13 +103,15 @@ export const PLAIN: readonly Mutation[] = [
         'received: copy.log.last, stored: copy.log.last, released: copy.log.base, gap,',
       ),
     ],
+    seeds: [13, 21],
     within: 100,
   },
   {
     id: 'P11',
     what: 'the partner takes operations across a gap',
     edits: [edit('partner', 'if (operation.sequence > next || room < 0) {', 'if (room < 0) {')],
-    within: 300,
+    seeds: [324, 463],
+    within: 1400,
   },
   {
     id: 'P12',
@@ -112,6 +123,7 @@ export const PLAIN: readonly Mutation[] = [
         'if (this.#replica.copy.log.bytes + cost > this.partnership.mirrors.capacityBytes * 2) {',
       ),
     ],
+    seeds: [8, 29],
     within: 200,
   },
   {
@@ -124,6 +136,7 @@ export const PLAIN: readonly Mutation[] = [
         'copy.mark([generation], true, () => undefined); sealed();',
       ),
     ],
+    seeds: [13, 27],
     within: 300,
   },
   {
@@ -136,6 +149,7 @@ export const PLAIN: readonly Mutation[] = [
         '',
       ),
     ],
+    seeds: [29, 47],
     within: 200,
   },
   {
@@ -143,6 +157,7 @@ export const PLAIN: readonly Mutation[] = [
     what: 'while a swap is unsettled only the old rule is obeyed',
     edits: [edit('register', 'return this.#pending !== null && test(this.#pending.next);', 'return false;')],
     worlds: storm('late-swap'),
+    seeds: [29, 106],
     within: 500,
   },
   {
@@ -155,6 +170,7 @@ export const PLAIN: readonly Mutation[] = [
         'if (this.#known !== null && this.#pending === null) return test(this.#known);',
       ),
     ],
+    seeds: [3, 4],
     within: 500,
   },
   {
@@ -168,6 +184,7 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('alone'),
+    seeds: [4, 51],
     within: 1500,
   },
   {
@@ -197,6 +214,7 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('split'),
+    seeds: [5, 6],
     within: 1500,
   },
   {
@@ -209,12 +227,14 @@ export const PLAIN: readonly Mutation[] = [
         'lower(this.last, this.partnership.mirrors.ackable(this.destager.synced))',
       ),
     ],
+    seeds: [4, 5],
     within: 100,
   },
   {
     id: 'P22',
     what: 'in suspended, acknowledges before the medium has it',
     edits: [edit('owner/mirrors', "if (register.mayBe((record) => record.mirror === 'suspended')) mark = synced;", '')],
-    within: 20,
+    seeds: [2, 3],
+    within: 100,
   },
 ];

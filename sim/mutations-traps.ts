@@ -13,7 +13,8 @@ export const TRAPS: readonly Mutation[] = [
         'if (newest < 0) this.#waiting.push(newest, view);',
       ),
     ],
-    within: 20,
+    seeds: [8, 11],
+    within: 100,
   },
   {
     id: 'T1b',
@@ -25,6 +26,7 @@ export const TRAPS: readonly Mutation[] = [
         'return this.#answerLater(view, send);',
       ),
     ],
+    seeds: [77],
     within: 500,
   },
   {
@@ -37,6 +39,7 @@ export const TRAPS: readonly Mutation[] = [
         'if (mirror.phase === "never") mark = lower(mark, mirror.stored);',
       ),
     ],
+    seeds: [1],
     within: 100,
   },
   {
@@ -50,7 +53,8 @@ export const TRAPS: readonly Mutation[] = [
       ),
       edit('record', "assert(record.mirror === 'replaying', 'only a replaying record becomes served');", ''),
     ],
-    within: 50,
+    seeds: [3, 4],
+    within: 100,
   },
   {
     id: 'T4',
@@ -62,6 +66,7 @@ export const TRAPS: readonly Mutation[] = [
         "this.doors.close(this.volume, 'another server owns the volume now'); this.copy.begin({ epoch: record.epoch, generations: [record.generation], base: NO_SEQUENCE, complete: false }, () => undefined);",
       ),
     ],
+    seeds: [30, 34],
     within: 500,
   },
   {
@@ -75,6 +80,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
       edit('medium-writer', 'const STEPS_OUT = 64;', 'const STEPS_OUT = 1;'),
     ],
+    seeds: [7, 23],
     within: 1500,
   },
   {
@@ -87,7 +93,8 @@ export const TRAPS: readonly Mutation[] = [
         'epoch: (record.epoch + (record.owner?.server === self.server ? 0 : 1))',
       ),
     ],
-    within: 100,
+    seeds: [20, 38],
+    within: 200,
   },
   {
     id: 'T7',
@@ -100,6 +107,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('tight-lease'),
+    seeds: [18, 75],
     within: 300,
   },
   {
@@ -113,6 +121,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('restarted-claimant'),
+    seeds: [46, 93],
     within: 3000,
   },
   {
@@ -126,6 +135,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('deposed'),
+    seeds: [21, 69],
     within: 500,
   },
   {
@@ -138,6 +148,7 @@ export const TRAPS: readonly Mutation[] = [
         "candidate.phase === 'sealed')",
       ),
     ],
+    seeds: [30, 93],
     within: 500,
   },
   {
@@ -146,6 +157,7 @@ export const TRAPS: readonly Mutation[] = [
     edits: [
       edit('owner/mirrors', 'return mirror.closing || this.#mayBeNamed(mirror);', 'return this.named === mirror;'),
     ],
+    seeds: [4, 7],
     within: 200,
   },
   {
@@ -158,17 +170,8 @@ export const TRAPS: readonly Mutation[] = [
         'return this.partnership.mirrors.destageable();',
       ),
     ],
+    seeds: [4, 6],
     within: 200,
-  },
-  {
-    id: 'T13',
-    what: 'acknowledgements are not tied to store and generation',
-    edits: [
-      edit('owner/partnership', 'mirror.peer === from && mirror.generation === generation', 'mirror.peer === from'),
-      edit('owner/mirror', 'if (this.store !== null && position.store !== this.store) return false;', ''),
-    ],
-    worlds: storm('partner-blinks'),
-    within: 1000,
   },
   {
     id: 'T14',
@@ -176,6 +179,7 @@ export const TRAPS: readonly Mutation[] = [
     edits: [],
     filter: (ports) => ({ ...ports, coordinator: epochOnly(ports.coordinator) }),
     worlds: storm('late-swap'),
+    seeds: [26, 39],
     within: 1000,
   },
   {
@@ -189,6 +193,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('deposed'),
+    seeds: [2, 15],
     within: 500,
   },
   {
@@ -201,6 +206,7 @@ export const TRAPS: readonly Mutation[] = [
         'const named = source.stores.some((s) => s.server === self.server); if (self.head === null) return named; return (',
       ),
     ],
+    seeds: [10, 28],
     within: 500,
   },
   {
@@ -213,6 +219,7 @@ export const TRAPS: readonly Mutation[] = [
         "if (record.mirror === 'suspended' && this.#claim === null && this.copy.head?.complete && record.owner?.server !== this.self.server) this.copy.setAside(() => undefined); this.planned.follow(record);",
       ),
     ],
+    seeds: [1],
     within: 100,
   },
   {
@@ -226,6 +233,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('late-swap'),
+    seeds: [3, 11],
     within: 1000,
   },
   {
@@ -236,6 +244,7 @@ export const TRAPS: readonly Mutation[] = [
       edit('occasion', ": 'this server restarted';", ': null;'),
     ],
     worlds: storm('given-up', { losses: 0, stores: 'journal' }),
+    seeds: [1, 23],
     within: 3000,
   },
   {
@@ -248,6 +257,7 @@ export const TRAPS: readonly Mutation[] = [
         'if (copy.head !== null) copy.setAside(() => undefined); this.recovered = false;',
       ),
     ],
+    seeds: [4, 13],
     within: 100,
   },
   {
@@ -260,7 +270,8 @@ export const TRAPS: readonly Mutation[] = [
         "this.#agreeing = true; this.#agreed = true; this.#tell('agreed', null); return this.#tenure.unhold();",
       ),
     ],
-    within: 200,
+    seeds: [334, 359],
+    within: 1100,
   },
   {
     id: 'T22',
@@ -272,7 +283,8 @@ export const TRAPS: readonly Mutation[] = [
         "this.#step('swapping', { why: this.#reason.why }); for (const victim of base.holders) if (!this.#isSelf(victim)) this.#replica.fence.run(victim, this.#replica.volume, () => undefined);",
       ),
     ],
-    within: 50,
+    seeds: [28, 30],
+    within: 100,
   },
   {
     id: 'T24',
@@ -284,12 +296,14 @@ export const TRAPS: readonly Mutation[] = [
         'this.#medium.sync((fault) => { if (fault !== null) { this.#out -= 1; return this.#sync(); }',
       ),
     ],
+    seeds: [6, 8],
     within: 300,
   },
   {
     id: 'T25',
     what: 'medium I/O that has not returned is not waited for',
     edits: [edit('owner/destager', 'if (this.#running || this.#stopped ||', 'if (this.#stopped ||')],
+    seeds: [1],
     within: 100,
   },
   {
@@ -304,6 +318,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('retargeted', { servers: 3 }),
+    seeds: [23, 201],
     within: 1000,
   },
   {
@@ -317,6 +332,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('late-reads'),
+    seeds: [14, 40],
     within: 2000,
   },
   {
@@ -324,6 +340,7 @@ export const TRAPS: readonly Mutation[] = [
     what: 'the partner’s grant counts from when it arrived',
     edits: [edit('replica', 'this.#authority?.grant(sentAtMs);', 'this.#authority?.grant(this.clock.nowMs());')],
     worlds: storm('late-grants'),
+    seeds: [222, 519],
     within: 3000,
   },
   {
@@ -337,6 +354,7 @@ export const TRAPS: readonly Mutation[] = [
       ),
     ],
     worlds: storm('rot', { losses: 0 }),
+    seeds: [31, 34],
     within: 1500,
   },
   {
@@ -348,6 +366,7 @@ export const TRAPS: readonly Mutation[] = [
       edit('record', "return head.epoch < record.replayed.epoch ? 'aside' : 'void';", "return 'void';"),
     ],
     worlds: storm('given-up', { losses: 1, stores: 'journal' }),
+    seeds: [18, 19],
     within: 1500,
   },
   {
@@ -358,6 +377,7 @@ export const TRAPS: readonly Mutation[] = [
       edit('partner', 'if (accepted) copy.release(line.released, line.acknowledged);', ''),
       edit('partner', 'copy.release(message.released, message.acknowledged); if (gap', 'if (gap'),
     ],
+    seeds: [38, 142],
     within: 500,
   },
   {
@@ -372,6 +392,7 @@ export const TRAPS: readonly Mutation[] = [
       edit('owner/tenure', 'if (!request.cancelled) this.#accept(request);', 'this.#accept(request);'),
     ],
     worlds: SLUGGISH,
+    seeds: [95, 285],
     within: 1500,
   },
 ];

@@ -163,11 +163,13 @@ export function stormOf(
         ),
       ];
     case 'late-grants': {
-      const alone = at + prng.between(1_000, 2_500);
+      // The partner's answers come later and later, and go on coming when it has turned away.
+      const extraMs = Math.min(t.confirmMs * 0.9, 1_400);
+      const alone = at + extraMs / 0.6 + prng.between(0, 800);
       return [
         once(
           at,
-          { kind: 'slow-link', from: 0, to: 0, path: null, both: false, extraMs: t.confirmMs * 0.9, forMs: longMs * 2 },
+          { kind: 'slow-link', from: 0, to: 0, path: null, both: false, extraMs, forMs: longMs * 2 + extraMs * 2 },
           partner,
         ),
         once(alone, coordinator('hang', longMs + 1_000), owner),
