@@ -1,6 +1,7 @@
 /** One seed is one world: the same seed gives the same digest, in one process and in another, whatever else runs. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { extname } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { planOf } from './draw.ts';
@@ -20,9 +21,11 @@ test('telling the story changes nothing of it', () => {
 });
 
 test('another process sees the same worlds', () => {
-  const main = fileURLToPath(new URL('main.js', import.meta.url));
+  // From the sources or compiled, as this file is; with the loader of this process, if it has one.
+  const main = fileURLToPath(new URL(`main${extname(import.meta.url)}`, import.meta.url));
+  const loader = process.execArgv.filter((argument) => !argument.startsWith('--test'));
   for (const seed of SEEDS.slice(0, 3)) {
-    const { stdout } = spawnSync(process.execPath, [main, '--seed', String(seed)], { encoding: 'utf8' });
+    const { stdout } = spawnSync(process.execPath, [...loader, main, '--seed', String(seed)], { encoding: 'utf8' });
     const digest = run(planOf(seed)).digest;
     assert.ok(stdout.includes(`digest ${digest};`), `seed ${seed} has the digest ${digest} in a process of its own`);
   }

@@ -22,7 +22,7 @@ export interface PlanOptions {
   readonly losses: number;
 }
 export const DEFAULT_OPTIONS: PlanOptions = {
-  degraded: ['write-through'],
+  degraded: ['write-through', 'write-through', 'journal', 'stop'],
   calm: false,
   menu: null,
   storm: null,

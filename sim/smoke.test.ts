@@ -10,7 +10,7 @@ import { run } from './run.ts';
 import { STORMS } from './storms.ts';
 
 /** Worlds of each kind: enough to see a coarse mistake, few enough for every test run. */
-const WORLDS = 1_000;
+const WORLDS = 1_500;
 const WORLDS_OF_A_STORM = 40;
 
 /** Seeds that once failed, with the worlds' options. The worlds drawn from a seed change with the generator. */
@@ -51,11 +51,6 @@ test(`${WORLDS} worlds, nothing breaks`, (t) => {
   t.diagnostic(nothingBreaks(DEFAULT_OPTIONS, '', WORLDS));
 });
 
-test(`${WORLDS / 2} worlds with every degraded policy, nothing breaks`, (t) => {
-  const options: PlanOptions = { ...DEFAULT_OPTIONS, degraded: ['write-through', 'journal', 'stop'] };
-  t.diagnostic(nothingBreaks(options, ' --policies write-through,journal,stop', WORLDS / 2));
-});
-
 for (const storm of STORMS)
   test(`${WORLDS_OF_A_STORM} worlds with the storm ${storm}, nothing breaks`, () => {
     nothingBreaks({ ...DEFAULT_OPTIONS, storm }, ` --storm ${storm}`, WORLDS_OF_A_STORM);
@@ -63,5 +58,9 @@ for (const storm of STORMS)
 
 for (const { seed, options, was } of REGRESSIONS)
   test(`seed ${seed} stays mended: ${was}`, () => {
-    assert.equal(run(planOf(seed, { ...DEFAULT_OPTIONS, ...options })).failure, null, 'the world is whole');
+    assert.equal(
+      run(planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], ...options })).failure,
+      null,
+      'the world is whole',
+    );
   });
