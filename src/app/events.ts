@@ -17,6 +17,8 @@ export const EVENTS: readonly EventMeaning[] = [
   event('server.start', 'info', 'the core begins to take part; `incarnation` names this start'),
   event('server.started', 'info', 'the server is up; the fields say where it listens'),
   event('server.refused', 'error', 'the server did not start; `reason` says why'),
+  event('server.unfit', 'error', 'its own I/O fails or hangs, `why`: it must not own volumes and hands them over'),
+  event('server.fit', 'info', 'its own I/O works again'),
   event('server.stopping', 'info', 'a signal came: volumes are handed over or drained'),
   event('server.stopped', 'info', 'nothing is owned any more; the process ends with 0'),
   event('server.cut', 'warn', 'a second signal, or one before the start, ended the process at once'),

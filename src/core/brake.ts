@@ -6,6 +6,7 @@
 import type { Epoch } from '../base/names.ts';
 import type { VolumeRecord } from '../ports/coordinator.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { Brake as Held } from './status.ts';
 
 /** The volume stays in sync under one owner for so long before it is given back by itself. */
 const STABLE_MS = 30_000;
@@ -37,18 +38,22 @@ export class Brake {
   }
 
   /** Why no change may be made that is not needed at once; null when one may. */
-  refusal(): string | null {
-    const nowMs = this.#clock.nowMs();
+  handover(): Held | null {
     const oldest = this.#changesMs.at(-CHANGES);
-    if (oldest === undefined || nowMs - oldest >= WINDOW_MS) return null;
-    const leftS = Math.ceil((WINDOW_MS - (nowMs - oldest)) / 1_000);
-    return `the owner changed ${CHANGES} times of late; another ${leftS} s without a change, or an administrator’s command`;
+    const leftMs = oldest === undefined ? 0 : WINDOW_MS - (this.#clock.nowMs() - oldest);
+    if (leftMs <= 0) return null;
+    const minutes = WINDOW_MS / 60_000;
+    return {
+      why: `the owner changed ${CHANGES} times within ${minutes} minutes; an administrator’s command goes on`,
+      leftMs,
+    };
   }
 
   /** The same, and the stable period before an automatic giveback. */
-  givebackRefusal(): string | null {
+  giveback(): Held | null {
     const leftMs = STABLE_MS - (this.#clock.nowMs() - this.#sinceMs);
-    if (leftMs > 0) return `stable for another ${Math.ceil(leftMs / 1_000)} s`;
-    return this.refusal();
+    const held = this.handover();
+    if (leftMs <= 0 || (held !== null && held.leftMs > leftMs)) return held;
+    return { why: `the volume is to be in sync under one owner for ${STABLE_MS / 1_000} s first`, leftMs };
   }
 }

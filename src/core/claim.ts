@@ -16,10 +16,13 @@ import { planOf } from './owner/plan.ts';
 import { claimRefusal, claimed, claimedWithLoss, served } from './record.ts';
 import type { Replica } from './replica.ts';
 import { waitMs } from './settings.ts';
+import type { Evidence } from './status.ts';
 
 /** What made this server claim. */
 export interface ClaimReason {
   readonly why: string;
+  /** Which detector noticed the failure behind it; null or left out where there is none. */
+  readonly detector?: Evidence['detector'];
   /** The process that agreed, irrevocably, to have no authority any more. */
   readonly agreed: Holder | null;
   /** The loss that an administrator accepted; null in every other claim. */

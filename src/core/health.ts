@@ -35,31 +35,32 @@ interface Backlog {
 export class Health {
   readonly #clock: Clock;
   readonly #timings: Timings;
-  readonly #replicas: readonly Replica[];
+  readonly #replicas: Replica[] = [];
   readonly #coordinator: Probe;
   readonly #media = new Map<Replica, Probe>();
   readonly #backlogs = new Map<Replica, Backlog>();
   /** Owned volumes without authority, since when. */
   readonly #lapses = new Map<Replica, number>();
 
-  constructor(replicas: readonly Replica[], coordinator: Coordinator, clock: Clock, timings: Timings) {
-    this.#replicas = replicas;
+  constructor(coordinator: Coordinator, clock: Clock, timings: Timings) {
     this.#clock = clock;
     this.#timings = timings;
     this.#coordinator = this.#probe('the coordinator', (done) => {
       coordinator.probe(done);
       return true;
     });
-    for (const replica of replicas)
-      this.#media.set(
-        replica,
-        this.#probe(`the medium of ${replica.volume}`, (done) => {
-          const mediumId = replica.register.known?.mediumId;
-          if (mediumId === undefined) return false;
-          replica.medium.probe(mediumId, done);
-          return true;
-        }),
-      );
+  }
+
+  /** Watches what this volume needs, too. */
+  watch(replica: Replica): void {
+    this.#replicas.push(replica);
+    const probe = this.#probe(`the medium of ${replica.volume}`, (done) => {
+      const mediumId = replica.register.known?.mediumId;
+      if (mediumId === undefined) return false;
+      replica.medium.probe(mediumId, done);
+      return true;
+    });
+    this.#media.set(replica, probe);
   }
 
   #probe(name: string, start: Probe['start']): Probe {

@@ -5,6 +5,7 @@
 import type { ServerId } from '../base/names.ts';
 import type { Holder, VolumeRecord } from '../ports/coordinator.ts';
 import type { Replica } from './replica.ts';
+import type { Evidence } from './status.ts';
 import type { Suspicion } from './suspicion.ts';
 
 export class Occasion {
@@ -21,14 +22,15 @@ export class Occasion {
   }
 
   /** Null when the volume is in good hands or others come first. */
-  why(record: VolumeRecord): string | null {
+  of(record: VolumeRecord): Evidence | null {
     const owner = record.owner;
-    if (owner === null) return this.#myTurn(this.#startedMs, null) ? 'nobody has owned the volume yet' : null;
+    if (owner === null)
+      return this.#myTurn(this.#startedMs, null) ? { detector: null, why: 'nobody has owned the volume yet' } : null;
     if (owner.server === this.#replica.self.server)
       return owner.incarnation === this.#replica.self.incarnation
-        ? 'a claim of this server’s landed late'
-        : 'this server restarted';
-    const dead = this.#suspicion.deadWhy(owner) ?? this.#unfitWhy(owner);
+        ? { detector: null, why: 'a claim of this server’s landed late' }
+        : { detector: 'process', why: 'this server restarted' };
+    const dead = this.#suspicion.dead(owner) ?? this.#unfit(owner);
     if (dead === null) {
       this.#deadSinceMs = null;
       return null;
@@ -40,14 +42,14 @@ export class Occasion {
   }
 
   /** An owner that says that its I/O fails is given time to hand over; then it is fenced and claimed from. */
-  #unfitWhy(owner: Holder): string | null {
+  #unfit(owner: Holder): Evidence | null {
     const why = this.#replica.peers.unfit(owner.server);
     // What hangs there may still land: only a fence keeps it from the medium. What fails there is handed over.
     if (!this.#replica.fence.configured || why === null || this.#replica.unfit !== null) this.#unfitSinceMs = null;
     else this.#unfitSinceMs ??= this.#replica.clock.nowMs();
     const late =
       this.#unfitSinceMs !== null && this.#replica.clock.nowMs() - this.#unfitSinceMs >= this.#replica.timings.ioMs;
-    return late ? `${owner.server} is unfit and has not handed over: ${why}` : null;
+    return late ? { detector: 'io', why: `${owner.server} is unfit and has not handed over: ${why}` } : null;
   }
 
   /** Each server leaves a volume that anybody may claim to those before it for a while, and to those alive no longer. */

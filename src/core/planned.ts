@@ -54,7 +54,7 @@ export class Planned {
     if (settings.giveback !== 'auto' || settings.servers[0] !== self.server || record === null) return;
     const mirrors =
       record.mirror === 'in-sync' && record.partner === self.server && record.owner?.server !== self.server;
-    if (!mirrors || this.#takeover !== null || unfit !== null || brake.givebackRefusal() !== null) return;
+    if (!mirrors || this.#takeover !== null || unfit !== null || brake.giveback() !== null) return;
     if (this.takeoverRefusal() !== null) return;
     this.#replica.note('giveback.begin', { from: record.owner?.server ?? null });
     this.take({ progress: () => undefined, done: () => undefined });
@@ -167,16 +167,34 @@ export class Planned {
 
   /** Null when this server could take the volume over now. */
   takeoverRefusal(): string | null {
-    const record = this.#replica.register.known;
-    if (record === null) return 'the record has not been read yet';
-    if (this.#replica.tenure !== null) return null;
-    if (this.#replica.unfit !== null) return `this server is unfit: ${this.#replica.unfit}`;
-    const refusal = claimRefusal(record, this.#replica.identity);
-    if (refusal !== null) return refusal;
-    if (record.mirror === 'replaying') return 'the record is replaying';
-    if (record.owner !== null && !this.#replica.peers.alive(record.owner.server))
-      return `${record.owner.server} does not answer over the link; it is taken over when it is found dead`;
-    return null;
+    return this.takeoverRefusals()[0] ?? null;
+  }
+
+  /** All that speaks against this server's taking the volume over now, the gravest first. */
+  takeoverRefusals(): string[] {
+    const { register, tenure, unfit, identity, peers } = this.#replica;
+    const record = register.known;
+    if (record === null) return ['the record has not been read yet'];
+    if (tenure !== null) return [];
+    const found: string[] = [];
+    if (unfit !== null) found.push(`this server is unfit: ${unfit}`);
+    const refusal = claimRefusal(record, identity);
+    if (refusal !== null) found.push(refusal);
+    if (record.mirror === 'replaying') found.push('the record is replaying');
+    if (record.owner !== null && !peers.alive(record.owner.server))
+      found.push(`${record.owner.server} does not answer over the link; it is taken over when it is found dead`);
+    return found;
+  }
+
+  /** As the owner: all that speaks against handing the volume over now, whoever asks. */
+  handoverRefusals(): string[] {
+    const { tenure, register } = this.#replica;
+    if (tenure === null) return [];
+    const found: string[] = [];
+    if (this.#handover !== null) found.push(`a handover to ${this.#handover.to} is under way`);
+    if (!register.settled) found.push('the record is just being changed');
+    if (register.known?.mirror === 'sole') found.push('only the owner’s journal holds every write');
+    return found;
   }
 
   takeoverAnswer(from: ServerId, message: HandoverAnswerMessage): void {

@@ -26,6 +26,7 @@ import { claimRefusal, fateOfLog, isCopyOf, sourceOf } from './record.ts';
 import type { Self } from './record.ts';
 import { Register } from './register.ts';
 import type { Timings, VolumeSettings } from './settings.ts';
+import type { Evidence } from './status.ts';
 import type { Suspicion } from './suspicion.ts';
 
 /** Decisions in one turn; what is left then is taken up at the next heartbeat. */
@@ -85,6 +86,7 @@ export class Replica {
   #ending = 0;
   #claimNotBeforeMs = Number.NEGATIVE_INFINITY;
   #why: string | null = null;
+  #finding: (Evidence & { readonly atMs: number }) | null = null;
   /** The tenure whose door is open. */
   #listens: Tenure | null = null;
   #judging = false;
@@ -151,6 +153,15 @@ export class Replica {
 
   note(event: string, fields: Readonly<Record<string, string | number | boolean | null>>): void {
     this.observer.note(event, this.volume, fields);
+  }
+
+  /** A detector fired, or goes on firing on the same evidence. */
+  found({ detector, why }: Evidence): void {
+    if (detector !== null && why !== this.#finding?.why) this.#finding = { detector, why, atMs: this.clock.nowMs() };
+  }
+  /** The failure that was noticed last, for status. */
+  get finding(): (Evidence & { readonly atMs: number }) | null {
+    return this.#finding;
   }
 
   mediumFailed(fault: Fault): void {
@@ -254,24 +265,25 @@ export class Replica {
 
   #considerClaim(record: VolumeRecord): void {
     if (this.planned.waits || (this.#world.stopping() !== 'no' && !this.#stillClaims)) return;
-    const reason = this.#occasion.why(record);
+    const reason = this.#occasion.of(record);
     if (reason === null) {
       this.#why = null;
       return;
     }
     const refusal = this.unfit ?? claimRefusal(record, this.identity);
-    this.#why = refusal === null ? reason : `${reason}; but ${refusal}`;
+    this.#why = refusal === null ? reason.why : `${reason.why}; but ${refusal}`;
+    this.found(reason);
     if (refusal !== null || this.clock.nowMs() < this.#claimNotBeforeMs) return;
     this.#begin(
       {
-        why: reason,
+        ...reason,
         agreed: null,
         loss: null,
         wanted: () => {
           const known = this.register.known;
           return (
             known !== null &&
-            this.#occasion.why(known) !== null &&
+            this.#occasion.of(known) !== null &&
             this.unfit === null &&
             (this.#world.stopping() === 'no' || this.#stillClaims)
           );
@@ -287,7 +299,7 @@ export class Replica {
   }
 
   #begin(reason: ClaimReason, probed: boolean): void {
-    this.note('claim.begin', { why: reason.why });
+    this.note('claim.begin', { detector: reason.detector ?? null, why: reason.why });
     const claim = new Claim(this, reason, (result, why) => {
       if (this.#claim !== claim) return;
       this.#claim = null;
@@ -410,7 +422,7 @@ export class Replica {
     if (record === null || source === null || !isCopyOf(source, this.identity)) return false;
     const { owner, mirror } = record;
     if (mirror === 'replaying' || owner === null || owner.server === this.self.server) return true;
-    return this.#world.suspicion.deadWhy(owner) !== null;
+    return this.#world.suspicion.dead(owner) !== null;
   }
 
   // ---- loss, and the orderly stop -------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
  * One server of the cluster: the whole of what is decided, on ports (docs/architecture.md). It watches the others,
  * keeps its entry and the records' readings going, and brings every message to the volume that it is about.
  */
-import type { Fault } from '../base/fault.ts';
-import { assert } from '../base/fault.ts';
+import { assert, Fault } from '../base/fault.ts';
 import type { Incarnation, ServerId, VolumeName } from '../base/names.ts';
 import type { Clock, Ids } from '../ports/clock.ts';
 import type { Coordinator } from '../ports/coordinator.ts';
@@ -12,12 +11,14 @@ import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
 import type { Doors, Fence, Observer, Witness } from '../ports/world.ts';
 import { Copy } from './copy.ts';
+import { drain } from './drain.ts';
+import type { DrainReport } from './drain.ts';
 import { Health } from './health.ts';
 import { Peers } from './peers.ts';
 import { Replica } from './replica.ts';
 import type { ReplicaWorld } from './replica.ts';
 import { checkTimings } from './settings.ts';
-import type { ServerSettings } from './settings.ts';
+import type { ServerSettings, VolumeSettings } from './settings.ts';
 import { statusOf } from './status-of.ts';
 import type { ServerStatus } from './status.ts';
 import { Departure, offer } from './departure.ts';
@@ -56,6 +57,14 @@ export interface ServerControl {
     progress: (text: string) => void,
     done: (fault: Fault | null, report: HandoverReport | null) => void,
   ): void;
+  /** Writes to the medium what the volume's owner, this server, has not written yet; `done` with how many bytes that were. */
+  drain(
+    volume: VolumeName,
+    progress: (text: string) => void,
+    done: (fault: Fault | null, report: DrainReport | null) => void,
+  ): void;
+  /** Takes part for one more volume, which was created since the start. `conflict` when it is there, or the server stops. */
+  add(volume: VolumeSettings, medium: Medium, store: Store, done: (fault: Fault | null) => void): void;
   /** Accepts the named loss of a volume that no provable copy is left of; `conflict` when nothing is lost. */
   acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void;
   /** Orderly stop: hands every volume over, or drains it; `done` when nothing is owned any more. */
@@ -73,7 +82,10 @@ export class Server implements ServerControl {
   #entryOutSinceMs: number | null = null;
   /** What failed for good: this server must not own volumes any more. */
   #broken: string | null = null;
+  readonly #world: ReplicaWorld;
   readonly #health: Health;
+  /** As it was at the last heartbeat, for the log. */
+  #wasUnfit: string | null = null;
   #departure: Departure | null = null;
   #offeredMs = Number.NEGATIVE_INFINITY;
   /** Stopped in order: nothing that still arrives matters any more. */
@@ -90,7 +102,8 @@ export class Server implements ServerControl {
       rerouted: (peer) => this.#each((replica) => replica.tenure?.partnership.rerouted(peer)),
       message: (from, of, at, message) => this.#message(from, of, at, message),
     });
-    const world: ReplicaWorld = {
+    this.#health = new Health(coordinator, clock, timings);
+    this.#world = {
       self: { server: self, incarnation },
       timings,
       clock,
@@ -111,10 +124,16 @@ export class Server implements ServerControl {
       const medium = ports.media.get(volume.name);
       const store = ports.stores.get(volume.name);
       assert(medium !== undefined && store !== undefined, 'every volume has its medium and its store');
-      const copy = new Copy(store, (fault) => this.#storeFailed(volume.name, fault));
-      this.#replicas.set(volume.name, new Replica(world, volume, medium, copy));
+      this.#add(volume, medium, store);
     }
-    this.#health = new Health([...this.#replicas.values()], coordinator, clock, timings);
+  }
+
+  #add(volume: VolumeSettings, medium: Medium, store: Store): Replica {
+    const copy = new Copy(store, (fault) => this.#storeFailed(volume.name, fault));
+    const replica = new Replica(this.#world, volume, medium, copy);
+    this.#replicas.set(volume.name, replica);
+    this.#health.watch(replica);
+    return replica;
   }
 
   /** Why this server must not own volumes; null while it is fit. */
@@ -148,9 +167,21 @@ export class Server implements ServerControl {
     for (const peer of this.#peers.servers) this.#peers.sendOnEvery(peer, this.#heartbeatTo(peer));
     this.#health.tick();
     const unfit = this.#unfit;
+    this.#tellUnfit(unfit);
     this.#each((replica) => replica.tick());
     if (this.#departure === null && unfit !== null) this.#offerAll(unfit);
     this.#departure?.tick();
+  }
+
+  /** Its own I/O failed, or works again: in the log, and as what was found last of every volume that it owns. */
+  #tellUnfit(unfit: string | null): void {
+    if ((unfit === null) === (this.#wasUnfit === null)) return;
+    this.#wasUnfit = unfit;
+    if (unfit === null) return this.#ports.observer.note('server.fit', null, {});
+    this.#ports.observer.note('server.unfit', null, { detector: 'io', why: unfit });
+    this.#each((replica) => {
+      if (replica.tenure !== null) replica.found({ detector: 'io', why: unfit });
+    });
   }
 
   #heartbeatTo(peer: ServerId): HeartbeatMessage {
@@ -204,7 +235,7 @@ export class Server implements ServerControl {
     if (nowMs - this.#offeredMs < this.#settings.timings.retryMs) return;
     this.#offeredMs = nowMs;
     this.#each((replica) => {
-      if (replica.brake.refusal() === null) offer(replica, this.#peers, why);
+      if (replica.brake.handover() === null) offer(replica, this.#peers, why);
     });
   }
 
@@ -271,7 +302,9 @@ export class Server implements ServerControl {
   #takePlease(replica: Replica, from: ServerId, why: string): void {
     if (this.#departure !== null || replica.planned.takeover !== null || replica.tenure !== null) return;
     if (replica.register.known?.owner?.server !== from) return;
-    this.#ports.observer.note('takeover.asked', replica.volume, { from, why });
+    const detector = this.#peers.unfit(from) === null ? null : 'io';
+    this.#ports.observer.note('takeover.asked', replica.volume, { from, detector, why });
+    replica.found({ detector, why: `${from} is unfit: ${why}` });
     replica.planned.take({ progress: () => undefined, done: () => undefined });
   }
 
@@ -294,6 +327,22 @@ export class Server implements ServerControl {
     done: (fault: Fault | null, report: HandoverReport | null) => void,
   ): void {
     this.#replica(volume).planned.take({ progress, done });
+  }
+
+  drain(
+    volume: VolumeName,
+    progress: (text: string) => void,
+    done: (fault: Fault | null, report: DrainReport | null) => void,
+  ): void {
+    drain(this.#replica(volume), progress, done);
+  }
+
+  add(volume: VolumeSettings, medium: Medium, store: Store, done: (fault: Fault | null) => void): void {
+    if (this.#replicas.has(volume.name))
+      return done(new Fault('conflict', `this server takes part for the volume "${volume.name}" already`));
+    if (this.#over || this.#departure !== null) return done(new Fault('conflict', 'this server stops'));
+    this.#add(volume, medium, store).register.read();
+    done(null);
   }
 
   acceptLoss(volume: VolumeName, done: (fault: Fault | null) => void): void {

@@ -24,6 +24,13 @@ export function statusOf(replica: Replica): VolumeStatus {
     oldestMs: tenure?.oldestMs() ?? null,
     waitingRequests: tenure?.waitingRequests ?? 0,
     takeoverRefusal: replica.planned.takeoverRefusal(),
+    takeoverRefusals: replica.planned.takeoverRefusals(),
+    handoverRefusals: replica.planned.handoverRefusals(),
+    degraded: replica.settings.degraded,
+    reads: replica.settings.reads,
+    giveback: replica.settings.giveback,
+    brake: { handover: replica.brake.handover(), giveback: replica.brake.giveback() },
+    finding: findingOf(replica),
     loss: replica.loss.lost(),
     losses: record?.losses ?? [],
     store: {
@@ -35,6 +42,12 @@ export function statusOf(replica: Replica): VolumeStatus {
     aside: copy.store.aside,
     counts: { ...(tenure?.counts ?? NO_COUNTS), reads: tenure?.reads ?? 0 },
   };
+}
+
+function findingOf({ finding, clock }: Replica): VolumeStatus['finding'] {
+  if (finding === null) return null;
+  const { detector, why, atMs } = finding;
+  return { detector, why, msAgo: clock.nowMs() - atMs };
 }
 
 function roleOf(replica: Replica): Role {

@@ -5,6 +5,7 @@
 import type { Holder } from '../ports/coordinator.ts';
 import type { Witness } from '../ports/world.ts';
 import type { Peers } from './peers.ts';
+import type { Evidence } from './status.ts';
 
 export class Suspicion {
   readonly #peers: Peers;
@@ -18,13 +19,14 @@ export class Suspicion {
     this.#witness = witness;
   }
 
-  /** Null while the process may well live, else why it is taken for dead. */
-  deadWhy(holder: Holder): string | null {
-    if (this.#ended.has(holder.incarnation)) return `the process of ${holder.server} has ended`;
-    const latest = this.#peers.latest(holder.server);
-    if (latest !== null && latest > holder.incarnation) return `${holder.server} was started anew`;
-    if (this.#peers.silent(holder.server) && this.#peers.entryStandsStill(holder.server))
-      return `no path to ${holder.server} carries and its coordinator entry stands still`;
+  /** Null while the process may well live, else on what evidence it is taken for dead. */
+  dead(holder: Holder): Evidence | null {
+    const { server, incarnation } = holder;
+    if (this.#ended.has(incarnation)) return { detector: 'process', why: `the process of ${server} has ended` };
+    const latest = this.#peers.latest(server);
+    if (latest !== null && latest > incarnation) return { detector: 'process', why: `${server} was started anew` };
+    if (this.#peers.silent(server) && this.#peers.entryStandsStill(server))
+      return { detector: 'system', why: `no path to ${server} carries and its coordinator entry stands still` };
     return null;
   }
 

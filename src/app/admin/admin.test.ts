@@ -30,6 +30,12 @@ function fakeControl(calls: string[]): ServerControl {
       calls.push(`accept ${volume}`);
       done(new Fault('conflict', 'nothing is lost'));
     },
+    drain(volume, progress, done) {
+      calls.push(`drain ${volume}`);
+      progress('8192 bytes to go');
+      setImmediate(() => done(null, { bytes: 8_192 }));
+    },
+    add: (_volume, _medium, _store, done) => done(new Fault('conflict', 'it is there')),
     stop: (done) => done(),
   };
 }

@@ -15,6 +15,7 @@ import type { VolumeRecord } from '../../ports/coordinator.ts';
 import type { HeartbeatVolume, LinkMessage } from '../../ports/link.ts';
 import { inSync, sole, suspended } from '../record.ts';
 import type { Replica } from '../replica.ts';
+import type { Evidence } from '../status.ts';
 import { Mirror } from './mirror.ts';
 import { Mirrors } from './mirrors.ts';
 import type { CopyPosition } from './mirror.ts';
@@ -108,7 +109,9 @@ export class Partnership {
       this.#lost = { why, sinceMs: nowMs };
       // One that lives and is slow is not asked again at once.
       this.#notBefore.set(named.peer, nowMs + 5 * this.#replica.timings.retryMs);
-      this.#note('partner.lost', { partner: named.peer, why });
+      const detector = this.#detector(named);
+      this.#note('partner.lost', { partner: named.peer, detector, why });
+      this.#replica.found({ detector, why });
     }
     // Two heartbeats of grace: a link that heals at once costs nothing.
     if (this.#gone === null && nowMs - this.#lost.sinceMs < 2 * this.#replica.timings.heartbeatMs) return;
@@ -132,6 +135,12 @@ export class Partnership {
     const waitedMs = this.#tenure.waitedMs(named.stored);
     if (waitedMs < timings.confirmMs) return null;
     return `${named.peer} has not confirmed an operation for ${Math.round(waitedMs)} ms`;
+  }
+
+  /** Which detector noticed that the partner is lost; null when it left in order. */
+  #detector(named: Mirror): Evidence['detector'] {
+    if (!this.#replica.peers.alive(named.peer)) return 'process';
+    return this.#gone === null ? 'io' : null;
   }
 
   /** Everything confirmed is on the synced medium, and nothing else on its way: then, and only then, `suspended`. */
