@@ -20,7 +20,7 @@ import { createImage, describeImage } from '../drivers/medium/image.ts';
 import type { ImageDescription } from '../drivers/medium/image.ts';
 import type { Ids } from '../ports/clock.ts';
 import type { VolumeRecord } from '../ports/coordinator.ts';
-import type { Config, VolumeConfig } from './config/load.ts';
+import type { BlockVolumeConfig, Config, VolumeConfig } from './config/load.ts';
 import { formatBytes } from './config/units.ts';
 import { makeCoordinator } from './drivers.ts';
 import { settled } from './exit.ts';
@@ -44,12 +44,16 @@ export async function createVolume(
   if ((await readRecordIfAny(config, volume)) !== null) {
     throw new Fault('conflict', `the volume "${volume.name}" was created already: it has a record`);
   }
-  const mediumId = await (volume.medium.driver === 'directory'
-    ? createOnDirectory(config, volume, options, ids)
-    : createOnImage(config, volume, options, ids));
+  const mediumId = await createContent(config, volume, options, ids);
   const coordinator = makeCoordinator(config, 'command', new BootClock());
   await coordinator.create(volume.name as VolumeName, firstRecord(mediumId, ids.draw()));
   return { mediumId };
+}
+
+function createContent(config: Config, volume: VolumeConfig, options: CreateOptions, ids: Ids): Promise<MediumId> {
+  if (volume.medium.driver === 'directory') return createOnDirectory(config, volume, options, ids);
+  if (volume.type === 'block') return createOnImage(config, volume, options, ids);
+  throw new Error(`broken invariant: the medium of the files volume ${volume.name} was checked`);
 }
 
 /** The volume's record; null when it was never created. Other faults are thrown. */
@@ -89,17 +93,22 @@ async function createOnDirectory(
     id = await createMedium(path, ids);
   }
   await ensureCoordinator(config, volume, options, ids);
+  if (volume.type === 'block') await createImageOnDirectory(path, volume, options);
+  else throw new Fault('refused', `"${volume.name}" is a files volume: these cannot be created yet`);
+  return id;
+}
+
+async function createImageOnDirectory(path: string, volume: BlockVolumeConfig, options: CreateOptions): Promise<void> {
   try {
     await createImageInDirectory(path, volume.name as VolumeName, volume.sizeBytes);
   } catch (error) {
     if (!(error instanceof Fault) || error.kind !== 'conflict') throw error;
     await takeUpImage(path, volume, options);
   }
-  return id;
 }
 
 /** An image without a record: left by a creation that was cut short, or adopted. */
-async function takeUpImage(directory: string, volume: VolumeConfig, options: CreateOptions): Promise<void> {
+async function takeUpImage(directory: string, volume: BlockVolumeConfig, options: CreateOptions): Promise<void> {
   const bytes = await volumeBytes(directory, volume.name as VolumeName);
   const image = join(directory, 'volumes', volume.name, 'disk.img');
   if (bytes !== volume.sizeBytes) {
@@ -112,7 +121,7 @@ async function takeUpImage(directory: string, volume: VolumeConfig, options: Cre
 
 async function createOnImage(
   config: Config,
-  volume: VolumeConfig,
+  volume: BlockVolumeConfig,
   options: CreateOptions,
   ids: Ids,
 ): Promise<MediumId> {

@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/load.ts';
-import { formatAddress, formatBytes } from '../config/units.ts';
+import { formatAddress } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { paintFor, table } from '../style.ts';
+import { sizeWords } from '../words.ts';
 import { count, faultsAre, mistakeLine } from './common.ts';
 
 export function addCheckConfig(program: Command): void {
@@ -28,7 +29,7 @@ function summary(config: Config): string {
   const head = `cluster ${config.cluster}: ${count(servers.length, 'server')}, ${count(media.length, 'medium').replace('mediums', 'media')}, ${count(volumes.length, 'volume')}`;
   const rows = volumes.map((volume) => [
     `  ${paint('strong', volume.name)}`,
-    formatBytes(volume.sizeBytes),
+    sizeWords(volume),
     `at ${formatAddress(volume.address)}`,
     `on ${volume.medium.name}`,
     `${volume.servers.join(' > ')}${volume.servers.length === 1 ? paint('warn', ' (no partner: not mirrored)') : ''}`,

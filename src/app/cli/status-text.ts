@@ -8,6 +8,7 @@ import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
 import { startOf } from '../starts.ts';
 import { padEnd, table } from '../style.ts';
 import type { Paint } from '../style.ts';
+import { sizeWords } from '../words.ts';
 import { volumeViews } from './common.ts';
 import type { ServerView, VolumeView } from './common.ts';
 
@@ -23,7 +24,7 @@ export function statusText(config: Config, servers: readonly ServerView[], paint
 
 function volumeBlock(view: VolumeView, config: Config, paint: Paint): string[] {
   const { best } = view;
-  const head = `${paint('strong', `volume ${view.config.name}`)}  ${formatBytes(view.config.sizeBytes)} at ${formatAddress(view.config.address)}`;
+  const head = `${paint('strong', `volume ${view.config.name}`)}  ${sizeWords(view.config)} at ${formatAddress(view.config.address)}`;
   if (best === null)
     return [head, `  ${paint('bad', 'unknown')}: no server that knows it answers, or it was never created`];
   const rows: [string, string][] = [

@@ -8,6 +8,7 @@ import type { Config, VolumeConfig } from '../config/load.ts';
 import { formatAddress, formatBytes } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { paintFor, table } from '../style.ts';
+import { mountCommand, sizeWords, volumeUri } from '../words.ts';
 import { configOption, requireConfig, requireVolume } from './common.ts';
 
 interface Options {
@@ -22,7 +23,7 @@ export function addVolume(program: Command): void {
   const volume = program.command('volume').description('create volumes, and show what their records say');
   volume
     .command('create <volume>')
-    .description("make the volume's image on its medium and its record at the coordinator, once")
+    .description("make the volume's image or directory on its medium and its record at the coordinator, once")
     .addOption(configOption())
     .option('--create-medium', 'give the medium its identity first: once in the life of a medium')
     .option('--create-coordinator', 'make the directory of the coordinator first, where it is not on that medium')
@@ -34,7 +35,7 @@ export function addVolume(program: Command): void {
       const made = await createVolume(config, found, options);
       const where = `${found.medium.name} (${found.medium.path})`;
       process.stdout.write(
-        `The volume "${name}" of ${formatBytes(found.sizeBytes)} is created on the medium ${where}, id ${made.mediumId}.\n`,
+        `The ${found.type} volume "${name}"${found.type === 'block' ? ` of ${sizeWords(found)}` : ''} is created on the medium ${where}, id ${made.mediumId}.\n`,
       );
     });
   volume
@@ -71,7 +72,7 @@ export function addVolume(program: Command): void {
 
 function listRow(volume: VolumeConfig, record: VolumeRecord | null): string[] {
   const paint = paintFor(process.stdout);
-  const known = [volume.name, formatBytes(volume.sizeBytes), volume.medium.name, formatAddress(volume.address)];
+  const known = [volume.name, sizeWords(volume), volume.medium.name, formatAddress(volume.address)];
   if (record === null) return [...known, '', paint('warn', 'never created')];
   const mirror = paint(record.mirror === 'in-sync' ? 'good' : 'warn', record.mirror);
   return [...known, record.owner?.server ?? 'nobody', mirror];
@@ -80,8 +81,8 @@ function listRow(volume: VolumeConfig, record: VolumeRecord | null): string[] {
 function infoText(config: Config, volume: VolumeConfig, record: VolumeRecord | null): string {
   const paint = paintFor(process.stdout);
   const rows: [string, string][] = [
-    ['size', `${formatBytes(volume.sizeBytes)} (${volume.sizeBytes} bytes)`],
-    ['address', `${formatAddress(volume.address)}, nbd://${formatAddress(volume.address)}/${volume.name}`],
+    ...typeRows(volume),
+    ['address', `${formatAddress(volume.address)}, ${volumeUri(volume)}`],
     ['medium', `${volume.medium.name}: ${volume.medium.driver} ${volume.medium.path}`],
     ['servers', volume.servers.join(' > ')],
     ['store', `${volume.store}, ${formatBytes(volume.capacityBytes)}`],
@@ -93,6 +94,18 @@ function infoText(config: Config, volume: VolumeConfig, record: VolumeRecord | n
     paint('strong', `volume ${volume.name}`),
     ...table(rows.map(([key, value]) => [`  ${paint('dim', key)}`, value])),
   ].join('\n');
+}
+
+function typeRows(volume: VolumeConfig): [string, string][] {
+  if (volume.type === 'block') return [['size', `${formatBytes(volume.sizeBytes)} (${volume.sizeBytes} bytes)`]];
+  const { readOnly, squash, clients, portmapper } = volume.export;
+  const networks = clients?.map(({ address, prefix }) => `${address}/${prefix}`).join(' ') ?? 'every address';
+  const access = `${readOnly ? 'read-only' : 'read and write'}, squash ${squash}, for ${networks}`;
+  return [
+    ['type', 'files'],
+    ['export', `${access}${portmapper ? ', registered with the portmapper' : ''}`],
+    ['mount', mountCommand(volume, `/mnt/${volume.name}`)],
+  ];
 }
 
 function recordRows(record: VolumeRecord): [string, string][] {

@@ -7,15 +7,10 @@ import { checkTimings, DEFAULT_TIMINGS } from '../../core/settings.ts';
 import type { Timings } from '../../core/settings.ts';
 import { formatAddress, formatMs, parseAddress, parseDuration } from './units.ts';
 import type { Address } from './units.ts';
+import { checkTypes } from './check-types.ts';
+import { called, isTable, list, tables, text } from './raw.ts';
+import type { Finding, Table } from './raw.ts';
 import type { KeyPath } from './toml-lines.ts';
-
-/** One mistake: where in the document, and a sentence. */
-export interface Finding {
-  readonly path: KeyPath;
-  readonly text: string;
-}
-
-type Table = Readonly<Record<string, unknown>>;
 
 /** Finds every mistake between the tables of the raw document. */
 export function crossCheck(document: Table): Finding[] {
@@ -31,29 +26,10 @@ export function crossCheck(document: Table): Finding[] {
     ...checkMoving(servers, volumes),
     ...checkMedia(media, volumes),
     ...checkVolumes(volumes, servers, media),
+    ...checkTypes(volumes, media),
     ...checkCoordinator(document['coordinator'], media),
     ...checkRelations(isTable(document['timings']) ? document['timings'] : {}),
   ];
-}
-
-const isTable = (value: unknown): value is Table =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-function tables(value: unknown): readonly Table[] {
-  return Array.isArray(value) ? value.map((element) => (isTable(element) ? element : {})) : [];
-}
-
-const text = (table: Table, key: string): string | null => (typeof table[key] === 'string' ? table[key] : null);
-
-function list(table: Table, key: string): readonly (string | null)[] {
-  const value = table[key];
-  return Array.isArray(value) ? value.map((element) => (typeof element === 'string' ? element : null)) : [];
-}
-
-/** `server "a"`, or `server 2` when it has no name. */
-function called(kind: string, table: Table, index: number): string {
-  const name = text(table, 'name');
-  return name === null ? `${kind} ${index + 1}` : `${kind} "${name}"`;
 }
 
 function usedTwice(kind: string, all: readonly Table[]): Finding[] {

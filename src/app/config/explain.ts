@@ -3,7 +3,7 @@
  */
 import { TomlDate } from 'smol-toml';
 import type { core } from 'zod';
-import type { Finding } from './check.ts';
+import type { Finding } from './raw.ts';
 import { fileSchema } from './schema.ts';
 import type { KeyPath } from './toml-lines.ts';
 

@@ -62,10 +62,91 @@ test('a good file passes with every default', () => {
     { host: '127.0.0.1', port: 7402 },
   ]);
   const volume = config.volumes[0];
-  assert.equal(volume?.sizeBytes, 64 * 2 ** 20);
+  assert.ok(volume?.type === 'block');
+  assert.equal(volume.sizeBytes, 64 * 2 ** 20);
   assert.equal(volume.store, 'journal');
   assert.equal(volume.degraded, 'write-through');
   assert.equal(volume.capacityBytes, 64 * 2 ** 20);
+});
+
+const FILES = 'type = "files"\naddress = "127.0.0.1:10809"\nservers = ["a", "b"]\n';
+const BLOCK = 'size = "64MiB"\naddress = "127.0.0.1:10809"\nservers = ["a", "b"]\n';
+
+test('a files volume passes with every default, and with everything said', () => {
+  const [plain] = good(GOOD.replace(BLOCK, FILES)).volumes;
+  assert.ok(plain?.type === 'files');
+  const root = { mode: 0o755, uid: null, gid: null };
+  const nobody = { anonUid: 65_534, anonGid: 65_534 };
+  const usual = { readOnly: false, squash: 'root', clients: null, portmapper: false };
+  assert.deepEqual(plain.export, { ...usual, ...nobody, root });
+  const said = `[volume.export]
+read-only = true
+squash = "all"
+anon-uid = 0
+anon-gid = 4294967294
+clients = ["10.0.0.0/16", "192.168.1.7", "2001:db8::/48", "::1"]
+portmapper = true
+root-mode = "2775"
+root-uid = 1000
+root-gid = 100
+`;
+  const [full] = good(GOOD.replace(BLOCK, FILES + said)).volumes;
+  assert.ok(full?.type === 'files');
+  assert.deepEqual(full.export, {
+    readOnly: true,
+    squash: 'all',
+    anonUid: 0,
+    anonGid: 4_294_967_294,
+    clients: [
+      { family: 'ipv4', address: '10.0.0.0', prefix: 16 },
+      { family: 'ipv4', address: '192.168.1.7', prefix: 32 },
+      { family: 'ipv6', address: '2001:db8::', prefix: 48 },
+      { family: 'ipv6', address: '::1', prefix: 128 },
+    ],
+    portmapper: true,
+    root: { mode: 0o2775, uid: 1_000, gid: 100 },
+  });
+});
+
+test('each mistake about a files volume is told with its line', () => {
+  const exported = (line: string): string => `${FILES}[volume.export]\n${line}\n`;
+  const all: readonly [to: string, mistake: RegExp][] = [
+    [`size = "1MiB"\n${FILES}`, /^0: volume "one", size: a files volume has no size/],
+    [FILES.replace('files', 'file'), /^0: volume "one", type: "file" is not possible here: use "block" or "files"$/],
+    [BLOCK.replace('size = "64MiB"\n', ''), /the key "size" is missing$/],
+    [`${BLOCK}[volume.export]\n`, /^3: volume "one", export: a block volume has no \[volume.export\]/],
+    [exported('squash = "some"'), /^4: volume "one", export squash: "some" is not possible here: use "root" or/],
+    [exported('sqash = "all"'), /^4: volume "one", export sqash: there is no such key: did you mean "squash"\?$/],
+    [exported('anon-uid = -1'), /^4: .*at least 0$/],
+    [exported('anon-gid = 4294967295'), /^4: .*at most 4294967294$/],
+    [exported('anon-gid = 1.5'), /^4: .*/],
+    [exported('clients = []'), /^4: .*admit nobody/],
+    [exported('clients = ["10.0.0.0/16", "10.0.0.5/16"]'), /^4: .*an address inside a network of 16 bits/],
+    [exported('clients = ["10.0.0.0/33"]'), /^4: .*not between 0 and 32/],
+    [exported('clients = ["2001:db8::/129"]'), /^4: .*not between 0 and 128/],
+    [exported('clients = ["2001:db8::1/64"]'), /^4: .*an address inside a network of 64 bits/],
+    [exported('clients = ["here"]'), /^4: .*is not a network/],
+    [exported('clients = ["10.0.0.0/8/8"]'), /^4: .*is not a network/],
+    [exported('root-mode = "0789"'), /^4: .*in octal/],
+    [exported('root-mode = "17777"'), /^4: .*in octal/],
+    [exported('read-only = "yes"'), /^4: .*a boolean is wanted here/],
+  ];
+  for (const [to, mistake] of all) {
+    const found = mistakes(BLOCK, to);
+    assert.equal(found.length, 1, `${to}: ${found.join('; ')}`);
+    assert.match(found[0] ?? '', mistake);
+  }
+});
+
+test('a files volume needs a directory, and only one of a server can have the portmapper', () => {
+  const image = GOOD.replace('driver = "directory"', 'driver = "image"').replace(BLOCK, FILES);
+  const found = (source: string): string[] => (parseConfig(source, '/c.toml').mistakes ?? []).map(({ text }) => text);
+  assert.ok(found(image).some((text) => /"one", medium: a files volume needs a `directory` medium/.test(text)));
+  const exported = '[volume.export]\nportmapper = true\n';
+  const two = `[[volume]]\nname = "two"\nmedium = "shared"\ntype = "files"\naddress = "127.0.0.1:9"\nservers = ["b"]\n`;
+  assert.deepEqual(found(GOOD.replace(BLOCK, FILES + exported) + two + exported), [
+    'volume "two", export portmapper: the portmapper of server "b" may have to name volume "one" already: one volume of a server can have it',
+  ]);
 });
 
 const ONE_MISTAKE: readonly [what: string, from: string, to: string, mistake: RegExp][] = [

@@ -7,12 +7,12 @@ import { parse, TomlError } from 'smol-toml';
 import type { Timings } from '../../core/settings.ts';
 import { Fault } from '../../base/fault.ts';
 import { crossCheck, machineOf } from './check.ts';
-import type { Finding } from './check.ts';
+import type { Finding } from './raw.ts';
 import { explain, place } from './explain.ts';
-import { fileSchema, toTimings } from './schema.ts';
-import type { FileContent, MediumTable, ServerTable, VolumeTable } from './schema.ts';
+import { exportSchema, fileSchema, toTimings } from './schema.ts';
+import type { ExportTable, FileContent, MediumTable, ServerTable, VolumeTable } from './schema.ts';
 import { locateKeys } from './toml-lines.ts';
-import type { Address } from './units.ts';
+import type { Address, Network } from './units.ts';
 
 /** Largest configuration file that is read; a longer one is some other file. */
 const MOST_FILE_BYTES = 1 << 20;
@@ -51,11 +51,10 @@ export interface MediumConfig {
   /** That I/O of a frozen server may land late is accepted by name. */
   readonly acceptsLateIo: boolean;
 }
-export interface VolumeConfig {
+interface AnyVolumeConfig {
   readonly name: string;
   readonly medium: MediumConfig;
   readonly sharing: Sharing;
-  readonly sizeBytes: number;
   readonly address: Address;
   readonly servers: readonly string[];
   readonly store: 'journal' | 'memory';
@@ -63,6 +62,30 @@ export interface VolumeConfig {
   readonly degraded: 'write-through' | 'journal' | 'stop';
   readonly reads: 'leased' | 'confirmed';
   readonly giveback: 'manual' | 'auto';
+}
+/** One disk image, served over NBD. */
+export interface BlockVolumeConfig extends AnyVolumeConfig {
+  readonly type: 'block';
+  readonly sizeBytes: number;
+}
+/** A directory tree, served over NFSv3. */
+export interface FilesVolumeConfig extends AnyVolumeConfig {
+  readonly type: 'files';
+  readonly export: ExportConfig;
+}
+export type VolumeConfig = BlockVolumeConfig | FilesVolumeConfig;
+
+/** How NFS clients see a files volume. */
+export interface ExportConfig {
+  readonly readOnly: boolean;
+  readonly squash: 'root' | 'all' | 'none';
+  readonly anonUid: number;
+  readonly anonGid: number;
+  /** Null: every address. */
+  readonly clients: readonly Network[] | null;
+  readonly portmapper: boolean;
+  /** Of the root directory, at its creation; a null owner or group is the creator's own. */
+  readonly root: { readonly mode: number; readonly uid: number | null; readonly gid: number | null };
 }
 
 /** The whole cluster, checked. Every path is absolute. */
@@ -185,11 +208,10 @@ function toMedium(table: MediumTable, absolute: (path: string) => string): Mediu
 
 function toVolume(table: VolumeTable, medium: MediumConfig, servers: readonly ServerTable[]): VolumeConfig {
   const machines = new Set(servers.filter(({ name }) => table.servers.includes(name)).map(machineOf));
-  return {
+  const any = {
     name: table.name,
     medium,
     sharing: medium.sharing ?? (machines.size > 1 ? 'machines' : 'host'),
-    sizeBytes: table.size,
     address: table.address,
     servers: table.servers,
     store: table.store,
@@ -197,5 +219,21 @@ function toVolume(table: VolumeTable, medium: MediumConfig, servers: readonly Se
     degraded: table.degraded,
     reads: table.reads,
     giveback: table.giveback,
+  } as const;
+  if (table.type === 'files')
+    return { type: 'files', ...any, export: toExport(table.export ?? exportSchema.parse({})) };
+  if (table.size === undefined) throw new Error(`broken invariant: the size of ${table.name} was checked`);
+  return { type: 'block', ...any, sizeBytes: table.size };
+}
+
+function toExport(table: ExportTable): ExportConfig {
+  return {
+    readOnly: table['read-only'],
+    squash: table.squash,
+    anonUid: table['anon-uid'],
+    anonGid: table['anon-gid'],
+    clients: table.clients ?? null,
+    portmapper: table.portmapper,
+    root: { mode: table['root-mode'], uid: table['root-uid'] ?? null, gid: table['root-gid'] ?? null },
   };
 }

@@ -30,6 +30,8 @@ complete file to start from.
 | size | a number with \`B\`, \`KiB\`, \`MiB\`, \`GiB\` or \`TiB\`: \`"64MiB"\` |
 | duration | a number with \`ms\`, \`s\`, \`m\` or \`h\`: \`"50ms"\` |
 | address | host and port: \`"10.0.0.1:7400"\`, \`"[::1]:7400"\` |
+| network | an IP address, or the first one and a length: \`"10.0.0.0/16"\`, \`"2001:db8::/48"\` |
+| mode | permissions in octal: \`"0755"\` |
 | path | absolute, or relative to the directory of the configuration file |
 
 This page is written from the schema in \`src/app/config/schema.ts\`.
@@ -46,14 +48,20 @@ export function configurationReference(): string {
 function section(name: string, value: Described, document: Described): string {
   const isList = value.type === 'array';
   const table = isList ? (value.items ?? {}) : value;
-  const optional = document.required?.includes(name) === true ? '' : ' It may be left out.';
-  const lines = [`## \`${isList ? `[[${name}]]` : `[${name}]`}\``, '', `${table.description ?? ''}${optional}`, ''];
+  return tableText(name, isList ? `[[${name}]]` : `[${name}]`, table, document.required?.includes(name) === true);
+}
+
+/** One table's keys, and below them the tables in it. */
+function tableText(name: string, head: string, table: Described, required: boolean): string {
+  const lines = [`## \`${head}\``, '', `${table.description ?? ''}${required ? '' : ' It may be left out.'}`, ''];
   lines.push('| key | is | default | meaning |', '| --- | --- | --- | --- |');
+  const within: string[] = [];
   for (const [key, field] of Object.entries(table.properties ?? {})) {
-    const required = table.required?.includes(key) === true;
-    lines.push(`| \`${key}\` | ${kindOf(field)} | ${defaultOf(field, required)} | ${meaningOf(field)} |`);
+    const isRequired = table.required?.includes(key) === true;
+    if (field.type === 'object') within.push(tableText(`${name}.${key}`, `[${name}.${key}]`, field, isRequired));
+    else lines.push(`| \`${key}\` | ${kindOf(field)} | ${defaultOf(field, isRequired)} | ${meaningOf(field)} |`);
   }
-  return `${lines.join('\n')}\n`;
+  return [`${lines.join('\n')}\n`, ...within].join('\n');
 }
 
 function kindOf(field: Described): string {

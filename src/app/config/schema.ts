@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { DEFAULT_TIMINGS } from '../../core/settings.ts';
 import type { Timings } from '../../core/settings.ts';
-import { parseAddress, parseDuration, parseSize } from './units.ts';
+import { parseAddress, parseDuration, parseMode, parseNetwork, parseSize } from './units.ts';
 import type { Notation } from './units.ts';
 
 /** A string in one of our notations, turned into its value. */
@@ -25,6 +25,8 @@ function notation<T>(parse: (text: string) => Notation<T>, title: string) {
 const size = notation(parseSize, 'size');
 const duration = notation(parseDuration, 'duration');
 const address = notation(parseAddress, 'address');
+const network = notation(parseNetwork, 'network');
+const mode = notation(parseMode, 'mode');
 
 const name = z
   .string()
@@ -147,7 +149,7 @@ const medium = z
     name: name.meta({ description: 'Name of the medium, for the volumes.', example: 'shared' }),
     driver: z.enum(['directory', 'image']).meta({
       description:
-        '`directory`: a directory that all servers reach; each block volume is a sparse raw image in it. `image`: one raw file or block device, for one volume.',
+        '`directory`: a directory that all servers reach; each block volume is a sparse raw image in it, each files volume a directory of plain files. `image`: one raw file or block device, for one block volume.',
     }),
     path: path.meta({
       description: 'The directory, file or device, the same on every server.',
@@ -165,12 +167,74 @@ const medium = z
   })
   .meta({ description: 'One table for each medium: the storage that all servers share.' });
 
+/** User and group numbers as NFS carries them; the largest one stands for "none" in system calls. */
+const LARGEST_ID = 2 ** 32 - 2;
+const id = z
+  .int()
+  .min(0, 'a user or group number is at least 0')
+  .max(LARGEST_ID, `a user or group number is at most ${LARGEST_ID}`)
+  .meta({ title: 'number' });
+
+/** Whom every Linux calls nobody. */
+const NOBODY = 65_534;
+
+/** `[volume.export]`; what it says by default is in it. */
+export const exportSchema = z
+  .strictObject({
+    'read-only': z
+      .boolean()
+      .default(false)
+      .meta({ title: 'true or false', description: 'Clients may change nothing.' }),
+    squash: z.enum(['root', 'all', 'none']).default('root').meta({
+      description:
+        "Which users of clients count as the anonymous one. `root`: user 0, and group 0 of everybody. `all`: everybody. `none`: nobody, so that a client's root may do everything.",
+    }),
+    'anon-uid': id.default(NOBODY).meta({ description: 'User number of the anonymous user.' }),
+    'anon-gid': id.default(NOBODY).meta({ description: 'Group number of the anonymous user.' }),
+    clients: z
+      .array(network)
+      .min(1, 'an empty list would admit nobody: leave "clients" out to admit everybody')
+      .max(64, 'at most 64 networks are named')
+      .optional()
+      .meta({
+        description: 'Networks or single addresses from which clients may mount and use it; every address if left out.',
+        example: ['10.0.0.0/16', '2001:db8::/48'],
+      }),
+    portmapper: z.boolean().default(false).meta({
+      title: 'true or false',
+      description:
+        'Its owner registers NFS and MOUNT with the portmapper (port 111) of its own machine, so that clients need not be told the port. One volume of a machine can have that at a time.',
+    }),
+    'root-mode': mode.prefault('0755').meta({
+      description: 'Permissions of its root directory when it is created, in octal.',
+    }),
+    'root-uid': id.optional().meta({
+      description: 'Owner of its root directory when it is created; whoever creates it if left out.',
+      example: 1000,
+    }),
+    'root-gid': id.optional().meta({
+      description: 'Group of its root directory when it is created; whoever creates it if left out.',
+      example: 1000,
+    }),
+  })
+  .meta({ description: 'How NFS clients see a files volume. Written below the `[[volume]]` it belongs to.' });
+
 const volume = z
   .strictObject({
-    name: name.meta({ description: 'Name of the volume, and of its NBD export.', example: 'disk1' }),
-    type: z.literal('block').default('block').meta({ description: '`block`: served over NBD.' }),
+    name: name.meta({
+      description: 'Name of the volume, of its NBD export, and of the path `/NAME` that NFS clients mount.',
+      example: 'disk1',
+    }),
+    type: z.enum(['block', 'files']).default('block').meta({
+      description:
+        '`block`: one disk image, served over NBD. `files`: a directory tree, served over NFSv3; needs a `directory` medium.',
+    }),
     medium: name.meta({ description: 'The medium it is kept on.', example: 'shared' }),
-    size: blockSize.meta({ description: 'Its size, a multiple of 4 KiB. Used when it is created.', example: '10GiB' }),
+    size: blockSize.optional().meta({
+      description:
+        'Size of a block volume, required there, a multiple of 4 KiB. Used when it is created. A files volume has none: it may use all the room of its medium.',
+      example: '10GiB',
+    }),
     address: address.meta({
       description: 'The service address on which its owner serves it. It follows the owner.',
       example: '10.0.0.100:10809',
@@ -203,6 +267,7 @@ const volume = z
       description:
         'Whether the first of its servers takes it back by itself, once the mirror has been in sync for 30 s. An automatic giveback is not made after three changes of owner within ten minutes.',
     }),
+    export: exportSchema.optional(),
   })
   .meta({ description: 'One table for each volume.' });
 
@@ -279,6 +344,7 @@ export type FileContent = z.output<typeof fileSchema>;
 export type ServerTable = FileContent['server'][number];
 export type MediumTable = FileContent['medium'][number];
 export type VolumeTable = FileContent['volume'][number];
+export type ExportTable = z.output<typeof exportSchema>;
 
 /** The `[timings]` table as the core takes it. */
 export function toTimings(table: FileContent['timings']): Timings {

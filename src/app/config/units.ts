@@ -3,6 +3,8 @@
  * value or a sentence that says what is wrong, so that the reader of a mistake is never left to guess.
  */
 
+import { isIP } from 'node:net';
+
 /** The outcome of reading one notation: a value, or a sentence about the mistake. */
 export type Notation<T> =
   | { readonly value: T; readonly mistake: null }
@@ -76,6 +78,51 @@ export function parseAddress(text: string): Notation<Address> {
 function isIpv4(host: string): boolean {
   const parts = host.split('.');
   return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+}
+
+/** A network of IP addresses, or one address alone. */
+export interface Network {
+  readonly family: 'ipv4' | 'ipv6';
+  /** Its first address. */
+  readonly address: string;
+  /** How many leading bits all of its addresses share: up to 32 or 128. */
+  readonly prefix: number;
+}
+
+/** Reads `"10.0.0.0/16"`, `"192.168.1.7"`, `"2001:db8::/48"`. An address inside a network is a mistake: which was meant? */
+export function parseNetwork(text: string): Notation<Network> {
+  const [address = '', length, ...more] = text.split('/');
+  const bytes = more.length > 0 ? null : addressBytes(address);
+  if (bytes === null) return bad(`"${text}" is not a network: write an address and a length, as in "10.0.0.0/16"`);
+  const most = bytes.length * 8;
+  const prefix = length === undefined ? most : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN;
+  if (!(prefix <= most)) return bad(`the length of the network "${text}" is not between 0 and ${most}`);
+  const isInside = bytes.some((byte, index) => {
+    const shared = Math.min(8, Math.max(0, prefix - index * 8));
+    return (byte & (0xff >> shared)) !== 0;
+  });
+  if (isInside)
+    return bad(`"${text}" is an address inside a network of ${prefix} bits: name the network, or the address alone`);
+  return good({ family: bytes.length === 4 ? 'ipv4' : 'ipv6', address, prefix });
+}
+
+/** The 4 or 16 bytes of an IP address; null when it is none. */
+function addressBytes(text: string): readonly number[] | null {
+  if (isIP(text) === 4) return text.split('.').map(Number);
+  if (isIP(text) !== 6 || text.includes('%')) return null;
+  // The URL standard's form: without an IPv4 part, in hexadecimal.
+  const [front = '', rear] = new URL(`http://[${text}]`).hostname.slice(1, -1).split('::');
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16));
+  const [head, tail] = [groups(front), groups(rear ?? '')];
+  const all = [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+  return all.flatMap((group) => [group >> 8, group & 0xff]);
+}
+
+/** Reads permissions in octal: `"0755"`, `"2775"`. */
+export function parseMode(text: string): Notation<number> {
+  if (/^0?[0-7]{3,4}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return good(Number.parseInt(text, 8));
+  return bad(`"${text}" are no permissions: write them in octal, as in "0755"`);
 }
 
 /** Writes an address as `parseAddress` reads it. */

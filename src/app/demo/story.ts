@@ -11,6 +11,7 @@ import { findRoot } from '../root.ts';
 import { waitMs } from '../../core/settings.ts';
 import type { VolumeStatus } from '../../core/status.ts';
 import { createVolume } from '../volumes.ts';
+import { sizeWords } from '../words.ts';
 import { makeArchive } from './archive.ts';
 import type { Archive } from './archive.ts';
 import { ChildServer } from './child.ts';
@@ -84,7 +85,7 @@ export class Story {
       await createVolume(config, volume, { createMedium });
       createMedium = false;
     }
-    const sizes = config.volumes.map((volume) => `${volume.name} (${formatBytes(volume.sizeBytes)})`).join(' and ');
+    const sizes = config.volumes.map((volume) => `${volume.name} (${sizeWords(volume)})`).join(' and ');
     this.#screen.say('medium', `the directory shared/ holds the volumes ${sizes} as sparse files`);
     for (const server of Object.values(this.servers)) server.start();
     this.#screen.say(
