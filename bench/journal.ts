@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Sequence, ServerId, VolumeName } from '../src/base/names.ts';
-import { type Operation, OperationKind } from '../src/base/operation.ts';
+import { type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { Clock } from '../src/ports/clock.ts';
 import type { Store } from '../src/ports/store.ts';
 import { openJournal } from '../src/drivers/store/journal/open.ts';
@@ -61,6 +61,7 @@ async function journal(directory: string, depth: number, size: number): Promise<
     length: size,
     data,
     dataCrc,
+    timeNs: NO_TIME,
   });
   const started = performance.now();
   await new Promise<void>((resolve, reject) => {

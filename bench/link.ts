@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
 import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Incarnation, Sequence, ServerId, StoreId, VolumeName } from '../src/base/names.ts';
-import { type Operation, OperationKind } from '../src/base/operation.ts';
+import { type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import { TcpLink } from '../src/drivers/link/tcp-link.ts';
 import { BootClock } from '../src/drivers/linux/boot-clock.ts';
 import type { LinkMessage, MirrorMessage, PathRef } from '../src/ports/link.ts';
@@ -113,7 +113,7 @@ async function owner(seconds: number): Promise<void> {
   function mirror(first: number, batch: number, data: Buffer, dataCrc: number): MirrorMessage {
     const operations: Operation[] = [];
     for (let sequence = first; sequence < first + batch; sequence += 1) {
-      const range = { target: '', offset: sequence * data.length, length: data.length, data, dataCrc };
+      const range = { target: '', offset: sequence * data.length, length: data.length, data, dataCrc, timeNs: NO_TIME };
       operations.push({ epoch: 1 as Epoch, sequence: sequence as Sequence, kind: OperationKind.write, ...range });
     }
     return { type: 'mirror', ...life, operations, acknowledged: 0 as Sequence, released: 0 as Sequence };

@@ -7,6 +7,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { NO_TIME } from '../src/base/operation.ts';
 import { promisify } from 'node:util';
 import { MemoryService } from '../suites/memory-service.ts';
 import { nbdSuite } from '../suites/nbd.ts';
@@ -70,6 +71,7 @@ test('nbdinfo shows the export, its abilities and its holes', { skip: needs(['nb
         target: '',
         offset: 4 * MIB,
         length: MIB,
+        timeNs: NO_TIME,
         data: randomBytes(MIB),
         cancelled: false,
         done: resolve,

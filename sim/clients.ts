@@ -5,7 +5,7 @@
  * A write sent again carries a tag of its own: to the oracle it is another write, and the first one, whose connection
  * is gone, must have taken effect before the server knew of the closing, or never will (trap T32).
  */
-import { NO_BYTES } from '../src/base/operation.ts';
+import { NO_BYTES, NO_TIME } from '../src/base/operation.ts';
 import type { Extent } from '../src/ports/medium.ts';
 import type { ModifyRequest, ReadPiece, ReadRequest, StatusRequest } from '../src/ports/service.ts';
 import type { Auditor } from './auditor.ts';
@@ -210,6 +210,7 @@ class Slot {
       target: '',
       offset: wish.first * SECTOR,
       length: wish.count * SECTOR,
+      timeNs: NO_TIME,
       data,
       cancelled: false,
       done: once(herd.ctx, entry),

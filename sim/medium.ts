@@ -83,6 +83,7 @@ export class SimMedium implements Medium {
 
 class SimMediumVolume implements MediumVolume {
   readonly abilities: MediumAbilities;
+  readonly tree = null;
   readonly #ctx: Context;
   readonly #port: SimMedium;
   readonly #platter: Platter;
@@ -95,6 +96,14 @@ class SimMediumVolume implements MediumVolume {
     this.#port = port;
     this.#platter = port.device.platters[port.volume] as Platter;
     this.abilities = port.device.abilities;
+  }
+
+  resize(target: string): void {
+    this.#broken(`target "${target}"`);
+  }
+
+  stamp(target: string): void {
+    this.#broken(`target "${target}"`);
   }
 
   sizeBytes(target: string): number {

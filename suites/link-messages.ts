@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Sequence, StoreId, VolumeName } from '../src/base/names.ts';
-import { NO_BYTES, type Operation, OperationKind } from '../src/base/operation.ts';
+import { NO_BYTES, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { LinkMessage } from '../src/ports/link.ts';
 
 const whole = fc.oneof(
@@ -37,13 +37,20 @@ export function anyOperation(maxData: number): fc.Arbitrary<Operation> {
     .tuple(range, fc.uint8Array({ minLength: 1, maxLength: maxData }))
     .map(([drawn, bytes]): Operation => {
       const data = Buffer.from(bytes);
-      const fields = { kind: OperationKind.write, offset: drawn[2], length: data.length, data, dataCrc: crc32c(data) };
+      const fields = {
+        kind: OperationKind.write,
+        offset: drawn[2],
+        length: data.length,
+        data,
+        dataCrc: crc32c(data),
+        timeNs: BigInt(drawn[2]),
+      };
       return { epoch: drawn[0] as Epoch, sequence: drawn[1] as Sequence, target: drawn[3], ...fields };
     });
   const clear = fc
     .tuple(range, fc.constantFrom(OperationKind.zero, OperationKind.trim), fc.integer({ min: 1, max: 2 ** 50 }))
     .map(([drawn, kind, length]): Operation => {
-      const fields = { kind, offset: drawn[2], length, data: NO_BYTES, dataCrc: 0 };
+      const fields = { kind, offset: drawn[2], length, data: NO_BYTES, dataCrc: 0, timeNs: NO_TIME };
       return { epoch: drawn[0] as Epoch, sequence: drawn[1] as Sequence, target: drawn[3], ...fields };
     });
   return fc.oneof(write, clear);
@@ -133,6 +140,7 @@ export function plain(message: LinkMessage): unknown {
   return JSON.parse(
     JSON.stringify(message, (_key, value: unknown) => {
       if (Object.is(value, -0)) return '-0';
+      if (typeof value === 'bigint') return `${value}n`;
       if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
       const found = value as { readonly type?: unknown; readonly data?: unknown };
       if (found.type === 'Buffer' && Array.isArray(found.data))

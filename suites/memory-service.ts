@@ -4,9 +4,19 @@
  */
 import { assert, Fault, type FaultKind } from '../src/base/fault.ts';
 import type { Extent } from '../src/ports/medium.ts';
-import type { ReadPiece, ServiceRequest, VolumeService } from '../src/ports/service.ts';
+import type {
+  ModifyRequest,
+  ReadPiece,
+  ReadRequest,
+  ServiceRequest,
+  StatusRequest,
+  VolumeService,
+} from '../src/ports/service.ts';
 
 const BLOCK_BYTES = 4096;
+
+/** What is asked of a block volume. */
+type BlockRequest = ReadRequest | StatusRequest | (ModifyRequest & { readonly kind: 'write' | 'zero' | 'trim' });
 
 export interface MemoryServiceOptions {
   readonly sizeBytes: number;
@@ -21,11 +31,11 @@ export class MemoryService implements VolumeService {
   readonly bytes: Buffer;
   /** One for every block that is not a hole. */
   readonly #allocated: Uint8Array;
-  #queue: ServiceRequest[] = [];
+  #queue: BlockRequest[] = [];
   #due = false;
   #waiting = false;
   #reversed = false;
-  readonly #faults: { readonly kind: FaultKind; readonly of: ServiceRequest['kind'] | null }[] = [];
+  readonly #faults: { readonly kind: FaultKind; readonly of: BlockRequest['kind'] | null }[] = [];
 
   constructor(options: MemoryServiceOptions) {
     this.bytes = Buffer.alloc(options.sizeBytes);
@@ -38,12 +48,18 @@ export class MemoryService implements VolumeService {
     return this.bytes.length;
   }
 
+  /** Nothing but bytes here: no file has a size or a time. */
+  pending(): null {
+    return null;
+  }
+
   /** Requests submitted and not answered. */
-  get pending(): number {
+  get unanswered(): number {
     return this.#queue.length;
   }
 
   submit(request: ServiceRequest): void {
+    assert(isOfBlocks(request), 'a block volume has no files');
     assert(request.target === '', 'a block volume has one image');
     assert(request.length > 0 && request.offset >= 0, 'a request covers something');
     assert(request.offset + request.length <= this.bytes.length, 'a request lies within the volume');
@@ -56,7 +72,7 @@ export class MemoryService implements VolumeService {
   }
 
   /** The next request (of that kind) ends with a fault. */
-  failNext(kind: FaultKind, of: ServiceRequest['kind'] | null = null): void {
+  failNext(kind: FaultKind, of: BlockRequest['kind'] | null = null): void {
     this.#faults.push({ kind, of });
   }
 
@@ -95,7 +111,7 @@ export class MemoryService implements VolumeService {
   };
 
   /** Does it now; the answer is given by what is returned, or at once when order does not matter. */
-  #carryOut(request: ServiceRequest): (() => void) | null {
+  #carryOut(request: BlockRequest): (() => void) | null {
     if (request.cancelled) {
       this.counts.cancelled++;
       return null;
@@ -116,7 +132,7 @@ export class MemoryService implements VolumeService {
     return null;
   }
 
-  #faultFor(request: ServiceRequest): Fault | null {
+  #faultFor(request: BlockRequest): Fault | null {
     const at = this.#faults.findIndex(({ of }) => of === null || of === request.kind);
     if (at < 0) return null;
     const [{ kind } = { kind: 'io' as const }] = this.#faults.splice(at, 1);
@@ -157,4 +173,8 @@ export class MemoryService implements VolumeService {
     }
     return extents;
   }
+}
+
+function isOfBlocks(request: ServiceRequest): request is BlockRequest {
+  return request.kind !== 'call' && request.kind !== 'truncate' && request.kind !== 'stamp';
 }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { crc32c } from '../src/base/crc32c.ts';
 import type { Fault } from '../src/base/fault.ts';
 import type { Epoch, Generation, Sequence } from '../src/base/names.ts';
-import { NO_BYTES, type Operation, OperationKind } from '../src/base/operation.ts';
+import { NO_BYTES, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { LogHead, Store, StoreKind } from '../src/ports/store.ts';
 
 /** One place where a store lives, and can be opened again. */
@@ -52,6 +52,7 @@ export function writeOf(of: number, number: number, bytes = 4096, target = ''): 
     length: bytes,
     data,
     dataCrc: crc32c(data),
+    timeNs: NO_TIME,
   };
 }
 
@@ -66,6 +67,7 @@ export function trimOf(of: number, number: number): Operation {
     length: 512,
     data: NO_BYTES,
     dataCrc: 0,
+    timeNs: NO_TIME,
   };
 }
 

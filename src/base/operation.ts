@@ -11,11 +11,21 @@ export const OperationKind = {
   zero: 2,
   /** The range reads as zeroes and its room may be given back. */
   trim: 3,
+  /** The object ends at `offset` from now on; the range goes from there to LARGEST_OBJECT_BYTES. */
+  truncate: 4,
+  /** Nothing but `timeNs`: offset and length are 0. */
+  stamp: 5,
 } as const;
 export type OperationKind = (typeof OperationKind)[keyof typeof OperationKind];
 
 /** No bytes: the data of an operation that carries none. Shared, never written to. */
 export const NO_BYTES: Buffer = Buffer.alloc(0);
+
+/** No object grows beyond this: ext4's largest file with blocks of 4 KiB. */
+export const LARGEST_OBJECT_BYTES = 2 ** 44 - 4096;
+
+/** The time of an operation that carries none: those of block volumes. */
+export const NO_TIME = 0n;
 
 /** Bytes an operation takes in a store and on the link beside its data and its target. */
 export const OPERATION_HEADER_BYTES = 64;
@@ -31,12 +41,14 @@ export interface Operation {
   readonly target: string;
   /** First byte affected. */
   readonly offset: number;
-  /** Bytes affected, from 1 on; equals `data.length` for a write. */
+  /** Bytes affected, from 1 on (0 for a stamp); equals `data.length` for a write. */
   readonly length: number;
   /** Payload of a write, else NO_BYTES. */
   readonly data: Buffer;
   /** crc32c of `data`; 0 when there is none. */
   readonly dataCrc: number;
+  /** When the object was modified, in ns since 1970 by the owner's wall clock; NO_TIME on a block volume. */
+  readonly timeNs: bigint;
 }
 
 /** What an operation costs of a store's capacity, in bytes. */

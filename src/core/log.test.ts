@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Epoch, Sequence } from '../base/names.ts';
-import { OperationKind, costBytes } from '../base/operation.ts';
+import { OperationKind, costBytes, NO_TIME } from '../base/operation.ts';
 import type { Operation } from '../base/operation.ts';
 import { OperationLog } from './log.ts';
 
@@ -19,6 +19,7 @@ function operation(sequence: number, bytes = 8): Operation {
     length: bytes,
     data,
     dataCrc: 0,
+    timeNs: NO_TIME,
   };
 }
 

@@ -44,7 +44,13 @@ export class MediumWriter {
   run(): void {
     if (this.#issuing) return;
     this.#issuing = true;
-    while (this.#out < STEPS_OUT && this.#bytesOut < BYTES_OUT && this.#next < this.#steps.length && !this.#ended())
+    while (
+      this.#out < STEPS_OUT &&
+      this.#bytesOut < BYTES_OUT &&
+      this.#next < this.#steps.length &&
+      !this.#stampsTooEarly() &&
+      !this.#ended()
+    )
       this.#issueNext();
     this.#issuing = false;
     if (this.#out > 0) return;
@@ -57,15 +63,22 @@ export class MediumWriter {
     return this.#refused || this.#fault !== null;
   }
 
+  /** A file's time is set when everything that would move it again has returned. */
+  #stampsTooEarly(): boolean {
+    if (this.#steps[this.#next]?.kind !== 'stamp') return false;
+    return this.#out > 0 && this.#steps[this.#next - 1]?.kind !== 'stamp';
+  }
+
   #issueNext(): void {
     const step = this.#steps[this.#next];
     if (step === undefined) return;
     this.#next += 1;
     this.#out += 1;
-    this.#bytesOut += step.length;
+    const bytes = step.kind === 'resize' ? 0 : step.length;
+    this.#bytesOut += bytes;
     issue(this.#medium, step, this.#events.mayPunch(step), (fault) => {
       this.#out -= 1;
-      this.#bytesOut -= step.length;
+      this.#bytesOut -= bytes;
       this.#fault ??= fault;
       this.run();
     });

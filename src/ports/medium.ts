@@ -4,6 +4,7 @@
  */
 import type { Done, Result } from '../base/fault.ts';
 import type { MediumId, VolumeName } from '../base/names.ts';
+import type { MediumTree } from './tree.ts';
 
 /** Part of an object and how it is kept. */
 export interface Extent {
@@ -27,18 +28,28 @@ export interface MediumAbilities {
 
 /**
  * One volume's objects, opened afresh by one owner or claimant. Modifications that overlap are never on their way at
- * the same time; a read may overlap a modification, and then sees each 512-byte sector before or after it.
+ * the same time; a read may overlap a modification, and then sees each 512-byte sector before or after it. An object that was
+ * removed meanwhile takes modifications without effect; reading it is a fault `missing`.
  */
 export interface MediumVolume {
   readonly abilities: MediumAbilities;
-  /** Size of `target` in bytes; '' is the one image of a block volume. */
+  /** The names of a files volume, whose objects grow; null for a block volume, whose one object '' has a fixed size. */
+  readonly tree: MediumTree | null;
+  /** Bytes of `target` that can be addressed: a block volume's size, or what an object may grow to. */
   sizeBytes(target: string): number;
-  /** Reads exactly `length` bytes, within the size. */
+  /** Reads exactly `length` bytes, within the size; what lies beyond the end of an object that grows is zeroes. */
   read(target: string, offset: number, length: number, done: Result<Buffer>): void;
   /** Writes the buffers one behind the other from `offset` on. Stable only after `sync`. */
   write(target: string, offset: number, data: readonly Buffer[], done: Done): void;
   /** The range reads as zeroes afterwards; `punch` gives its room back where the medium can, else it stays reserved. */
   zero(target: string, offset: number, length: number, punch: boolean, done: Done): void;
+  /**
+   * Files volumes only: the object ends at `sizeBytes`; what lay beyond is gone, what was not there reads as zeroes. May
+   * be under way together with writes below that size.
+   */
+  resize(target: string, sizeBytes: number, done: Done): void;
+  /** Files volumes only: sets mtime, ns since 1970, when all modifications of the object have returned. */
+  stamp(target: string, timeNs: bigint, done: Done): void;
   /** Everything written before is on stable storage when `done` is called. After a fault, none of it may be assumed to be. */
   sync(done: Done): void;
   /** Room for writes into the range is held; fault `full` when there is none. A no-op without the ability. */

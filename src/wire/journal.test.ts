@@ -91,6 +91,7 @@ function writeOf(sequence: number, text: string): Operation {
     length: data.length,
     data,
     dataCrc: crc32c(data),
+    timeNs: 7n,
   };
 }
 

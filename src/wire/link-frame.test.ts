@@ -5,7 +5,7 @@ import { anyMessage, plain } from '../../suites/link-messages.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { Fault } from '../base/fault.ts';
 import type { Epoch, Generation, Sequence, VolumeName } from '../base/names.ts';
-import { OperationKind } from '../base/operation.ts';
+import { OperationKind, NO_TIME } from '../base/operation.ts';
 import type { LinkMessage, MirrorMessage } from '../ports/link.ts';
 import {
   FLAG_IGNORABLE,
@@ -69,6 +69,7 @@ function mirror(sizes: readonly number[]): MirrorMessage {
       length: size,
       data,
       dataCrc: crc32c(data),
+      timeNs: NO_TIME,
     };
     return { epoch: 1 as Epoch, sequence, ...fields };
   });

@@ -4,7 +4,14 @@ import fc from 'fast-check';
 import { crc32c } from '../base/crc32c.ts';
 import { Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
-import { NO_BYTES, type Operation, OPERATION_HEADER_BYTES, OperationKind } from '../base/operation.ts';
+import {
+  LARGEST_OBJECT_BYTES,
+  NO_BYTES,
+  NO_TIME,
+  type Operation,
+  OPERATION_HEADER_BYTES,
+  OperationKind,
+} from '../base/operation.ts';
 import {
   decodeOperation,
   encodedBytes,
@@ -28,8 +35,9 @@ const operation: fc.Arbitrary<Operation> = fc
     kind: fc.constantFrom(...Object.values(OperationKind)),
     data: fc.uint8Array({ minLength: 1, maxLength: 300 }),
     length: fc.integer({ min: 1, max: 2 ** 40 }),
+    timeNs: fc.oneof(fc.constant(NO_TIME), fc.bigInt({ min: 1n, max: 2n ** 63n - 1n })),
   })
-  .map(({ epoch, sequence, kind, data, length, ...rest }) => {
+  .map(({ epoch, sequence, kind, data, length, offset, ...rest }) => {
     const bytes = kind === OperationKind.write ? Buffer.from(data) : NO_BYTES;
     return {
       ...rest,
@@ -37,10 +45,17 @@ const operation: fc.Arbitrary<Operation> = fc
       sequence: sequence as Sequence,
       kind,
       data: bytes,
-      length: kind === OperationKind.write ? bytes.length : length,
+      ...rangeOf(kind, offset, kind === OperationKind.write ? bytes.length : length),
       dataCrc: crc32c(bytes),
     };
   });
+
+function rangeOf(kind: OperationKind, offset: number, length: number): { offset: number; length: number } {
+  if (kind === OperationKind.stamp) return { offset: 0, length: 0 };
+  if (kind !== OperationKind.truncate) return { offset, length };
+  const size = offset % LARGEST_OBJECT_BYTES;
+  return { offset: size, length: LARGEST_OBJECT_BYTES - size };
+}
 
 function encode(one: Operation): Buffer {
   const head = Buffer.alloc(OPERATION_HEAD_BYTES_MAX, 0xee);
@@ -114,6 +129,7 @@ test('fields out of their bounds are faults, whatever the checksum says', () => 
     length: 4,
     data,
     dataCrc: crc32c(data),
+    timeNs: 5n,
   };
   const cases: readonly [string, (bytes: Buffer) => void, RegExp][] = [
     ['kind', (b) => (b[8] = 9), /unknown kind 9/],
@@ -125,6 +141,8 @@ test('fields out of their bounds are faults, whatever the checksum says', () => 
     ['end', (b) => b.writeBigUInt64LE(BigInt(Number.MAX_SAFE_INTEGER), 32), /impossible range/],
     ['length', (b) => b.fill(0, 40, 48), /impossible range/],
     ['data length', (b) => b.writeUInt32LE(3, 12), /over 4 bytes that carries 3/],
+    ['range of a stamp', (b) => (b[8] = OperationKind.stamp), /impossible range/],
+    ['range of a truncate', (b) => (b[8] = OperationKind.truncate), /impossible range/],
     ['data of a trim', (b) => (b[8] = OperationKind.trim), /over 4 bytes that carries 4/],
     [
       'too much data',
@@ -156,6 +174,7 @@ test('what cannot be written is a bug', () => {
     length: 1,
     data: NO_BYTES,
     dataCrc: 0,
+    timeNs: NO_TIME,
   };
   assert.throws(() => encodeOperationHeader(one, Buffer.alloc(200), 0), /64 bytes/);
   assert.throws(() => encodeOperationHeader({ ...one, target: '', offset: 0.5 }, Buffer.alloc(200), 0), /safe integer/);

@@ -13,14 +13,22 @@
  *         16     8  epoch, from 1 on
  *         24     8  sequence, from 1 on
  *         32     8  offset
- *         40     8  length, from 1 on
+ *         40     8  length, from 1 on (0 for a stamp)
  *         48     4  crc32c of the data, 0 without data
- *         52    12  reserved, zero
+ *         52     8  time in ns since 1970, 0 for none
+ *         60     4  reserved, zero
  */
 import { crc32c } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
-import { NO_BYTES, type Operation, OPERATION_HEADER_BYTES, OperationKind } from '../base/operation.ts';
+import {
+  LARGEST_OBJECT_BYTES,
+  NO_BYTES,
+  NO_TIME,
+  type Operation,
+  OPERATION_HEADER_BYTES,
+  OperationKind,
+} from '../base/operation.ts';
 
 /** Longest target, in bytes of UTF-8. */
 export const TARGET_BYTES_MAX = 64;
@@ -55,6 +63,7 @@ export interface OperationHead {
   readonly length: number;
   readonly dataLength: number;
   readonly dataCrc: number;
+  readonly timeNs: bigint;
   /** Where the header and the target end. */
   readonly next: number;
 }
@@ -99,6 +108,7 @@ export function encodeOperationHeader(operation: Operation, into: Buffer, at: nu
   setU64(32, operation.offset);
   setU64(40, operation.length);
   draftView.setUint32(48, operation.dataCrc, true);
+  draftView.setBigUint64(52, operation.timeNs, true);
   if (target === '') {
     draftView.setUint16(10, 0, true);
     draftView.setUint32(4, crc32c(draftChecked), true);
@@ -153,10 +163,8 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
   if (crc32c(bytes.subarray(at + CHECKED_FROM, next)) !== from.getUint32(base + 4, true)) {
     return new Fault('corrupt', "an operation's header does not match its checksum");
   }
-  const kind = bytes[at + 8];
-  if (kind !== OperationKind.write && kind !== OperationKind.zero && kind !== OperationKind.trim) {
-    return new Fault('corrupt', `an operation of unknown kind ${kind}`);
-  }
+  const kind = kindOf(bytes[at + 8]);
+  if (kind === null) return new Fault('corrupt', `an operation of unknown kind ${bytes[at + 8]}`);
   const dataLength = from.getUint32(base + 12, true);
   const epoch = getU64(from, base + 16);
   const sequence = getU64(from, base + 24);
@@ -164,19 +172,14 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
   const length = getU64(from, base + 40);
   const dataCrc = from.getUint32(base + 48, true);
   if (epoch < 1 || sequence < 1) return new Fault('corrupt', 'an operation without epoch or sequence');
-  if (offset < 0 || length < 1 || !Number.isSafeInteger(offset + length)) {
+  if (!isRange(kind, offset, length)) {
     return new Fault('corrupt', `an operation with an impossible range: offset ${offset}, length ${length}`);
   }
   if (kind === OperationKind.write ? dataLength !== length : dataLength !== 0 || dataCrc !== 0) {
     return new Fault('corrupt', `an operation over ${length} bytes that carries ${dataLength}`);
   }
   if (dataLength > DATA_BYTES_MAX) return new Fault('corrupt', `an operation that carries ${dataLength} bytes`);
-  if (
-    bytes[at + 9] !== 0 ||
-    from.getUint32(base + 52, true) !== 0 ||
-    from.getUint32(base + 56, true) !== 0 ||
-    from.getUint32(base + 60, true) !== 0
-  ) {
+  if (bytes[at + 9] !== 0 || from.getUint32(base + 60, true) !== 0) {
     return new Fault('corrupt', 'an operation with flags or reserved fields that this version does not know');
   }
   let target = '';
@@ -196,8 +199,34 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
     length,
     dataLength,
     dataCrc,
+    timeNs: timeAt(from, base + 52),
     next,
   };
+}
+
+/** A block volume's operations have no time, and none is made for them. */
+function timeAt(from: DataView, at: number): bigint {
+  const isNone = from.getUint32(at, true) === 0 && from.getUint32(at + 4, true) === 0;
+  return isNone ? NO_TIME : from.getBigUint64(at, true);
+}
+
+function kindOf(byte: number | undefined): OperationKind | null {
+  switch (byte) {
+    case OperationKind.write:
+    case OperationKind.zero:
+    case OperationKind.trim:
+    case OperationKind.truncate:
+    case OperationKind.stamp:
+      return byte;
+    default:
+      return null;
+  }
+}
+
+function isRange(kind: OperationKind, offset: number, length: number): boolean {
+  if (kind === OperationKind.stamp) return offset === 0 && length === 0;
+  if (kind === OperationKind.truncate) return offset >= 0 && length >= 1 && offset + length === LARGEST_OBJECT_BYTES;
+  return offset >= 0 && length >= 1 && Number.isSafeInteger(offset + length);
 }
 
 /**
@@ -218,6 +247,7 @@ export function attachData(head: OperationHead, bytes: Buffer, dataAt: number): 
     length: head.length,
     data,
     dataCrc: head.dataCrc,
+    timeNs: head.timeNs,
   };
 }
 

@@ -73,7 +73,7 @@ test('a disk sends again what was not answered', async (t) => {
   await disk.write(0, Buffer.alloc(512, 1));
   service.wait();
   const writes = [disk.write(512, Buffer.alloc(512, 2)), disk.write(1_024, Buffer.alloc(512, 3))];
-  while (service.pending < 2) await new Promise((resolve) => setImmediate(resolve));
+  while (service.unanswered < 2) await new Promise((resolve) => setImmediate(resolve));
   await reopen();
   service.go();
   await Promise.all(writes);

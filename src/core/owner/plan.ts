@@ -2,7 +2,7 @@
  * The plan of a destage or a replay: of each range the newest version only, as few and as large writes as the ranges
  * allow (design 2.4, 4.4; trap T5: no intermediate state is ever written).
  */
-import { OperationKind } from '../../base/operation.ts';
+import { LARGEST_OBJECT_BYTES, OperationKind } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import type { Done } from '../../base/fault.ts';
@@ -13,7 +13,10 @@ const RUN_BYTES = 1 << 20;
 /** Adjacent pieces go into one write up to this number (an iovec has at most 1,024). */
 const RUN_PIECES = 512;
 
-/** One modification of the medium. Steps of one plan never overlap, so their order does not matter. */
+/**
+ * One modification of the medium. Steps of one plan never overlap, so their order does not matter; but for the stamps,
+ * which come last: a file's time is set when all of its other steps have returned.
+ */
 export type Step =
   | {
       readonly kind: 'write';
@@ -22,14 +25,31 @@ export type Step =
       length: number;
       readonly data: Buffer[];
     }
-  | { readonly kind: 'zero' | 'trim'; readonly target: string; readonly offset: number; length: number };
+  | { readonly kind: 'zero' | 'trim'; readonly target: string; readonly offset: number; length: number }
+  /** The file ends at `offset`, exactly. */
+  | { readonly kind: 'resize'; readonly target: string; readonly offset: number; readonly length: number }
+  | {
+      readonly kind: 'stamp';
+      readonly target: string;
+      readonly offset: 0;
+      readonly length: 0;
+      readonly timeNs: bigint;
+    };
 
 /** The steps that bring the medium to the state after `operations` (in order). */
 export function planOf(operations: Iterable<Operation>): Step[] {
   const newest = new Overlay();
   for (const operation of operations) newest.add(operation);
   const steps: Step[] = [];
-  for (const { target, from, to, operation } of newest.pieces()) extend(steps, target, from, to, operation);
+  for (const { target, from, to, operation } of newest.pieces()) {
+    const end = operation.kind === OperationKind.truncate ? Math.min(to, newest.pending(target)?.exactBytes ?? 0) : to;
+    if (from < end) extend(steps, target, from, end, operation);
+  }
+  for (const [target, { exactBytes }] of newest.files())
+    if (exactBytes !== null)
+      steps.push({ kind: 'resize', target, offset: exactBytes, length: LARGEST_OBJECT_BYTES - exactBytes });
+  for (const [target, { timeNs }] of newest.files())
+    steps.push({ kind: 'stamp', target, offset: 0, length: 0, timeNs });
   return steps;
 }
 
@@ -44,13 +64,23 @@ function extend(steps: Step[], target: string, from: number, to: number, operati
     } else steps.push({ kind: 'write', target, offset: from, length: piece.length, data: [piece] });
     return;
   }
-  const kind = operation.kind === OperationKind.trim ? 'trim' : 'zero';
+  // What a truncate cleared below the final size is a hole again, as it is on a file system.
+  const kind = operation.kind === OperationKind.zero ? 'zero' : 'trim';
   if (adjacent && last.kind === kind) last.length += to - from;
   else steps.push({ kind, target, offset: from, length: to - from });
 }
 
 /** Issues one step. `punch`: a trim may give room back. */
 export function issue(medium: MediumVolume, step: Step, punch: boolean, done: Done): void {
-  if (step.kind === 'write') medium.write(step.target, step.offset, step.data, done);
-  else medium.zero(step.target, step.offset, step.length, step.kind === 'trim' && punch, done);
+  switch (step.kind) {
+    case 'write':
+      return medium.write(step.target, step.offset, step.data, done);
+    case 'zero':
+    case 'trim':
+      return medium.zero(step.target, step.offset, step.length, step.kind === 'trim' && punch, done);
+    case 'resize':
+      return medium.resize(step.target, step.offset, done);
+    case 'stamp':
+      return medium.stamp(step.target, step.timeNs, done);
+  }
 }

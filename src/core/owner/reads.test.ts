@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import type { Epoch, Sequence } from '../../base/names.ts';
-import { NO_BYTES, OperationKind } from '../../base/operation.ts';
+import { NO_BYTES, OperationKind, NO_TIME } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { Extent, MediumVolume } from '../../ports/medium.ts';
 import type { ReadRequest, StatusRequest } from '../../ports/service.ts';
@@ -71,6 +71,7 @@ class World {
     askGrant: () => undefined,
     mayAnswer: () => this.authority,
     failed: (fault) => this.failures.push(fault),
+    idle: () => undefined,
   });
 
   /** An operation is accepted; not yet acknowledgeable. */
@@ -86,6 +87,7 @@ class World {
       length: text.length,
       data,
       dataCrc: 0,
+      timeNs: NO_TIME,
     };
     this.overlay.add(operation);
     return operation;

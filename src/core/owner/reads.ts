@@ -11,7 +11,7 @@ import { OperationKind } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Extent, MediumVolume } from '../../ports/medium.ts';
-import type { ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
+import type { CallRequest, ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
 import type { Overlay } from './overlay.ts';
 
 /** Part of a view: what an operation of the store determines, or (null) what the medium does. */
@@ -47,28 +47,52 @@ export interface ReadWorld {
   askGrant(): void;
   /** A medium read failed: evidence for the detectors. */
   failed(fault: Fault): void;
+  /** The last call on its way has returned. */
+  idle(): void;
 }
 
 export class Reads {
   readonly #world: ReadWorld;
   readonly #waiting = new MinHeap<View>();
   #unanswered: { readonly gatheredMs: number; readonly answer: () => void }[] = [];
+  /** Calls that wait for authority to begin. */
+  #notBegun: CallRequest[] = [];
   #ackable: Sequence = NO_SEQUENCE;
   #ended = false;
   /** The end of this turn will answer, or ask for the grant to answer with. */
   #turning = false;
   /** Answered since the tenure began. */
   answered = 0;
+  /** Calls on their way on the medium's tree. */
+  calling = 0;
 
   constructor(world: ReadWorld) {
     this.#world = world;
   }
 
   get waiting(): number {
-    return this.#waiting.size + this.#unanswered.length;
+    return this.#waiting.size + this.#unanswered.length + this.#notBegun.length + this.calling;
   }
 
-  submit(request: ReadRequest | StatusRequest): void {
+  submit(request: ReadRequest | StatusRequest | CallRequest): void {
+    if (request.kind === 'call') this.#call(request);
+    else this.#look(request);
+  }
+
+  /** I/O on the tree is issued with authority only, like any other (I4). */
+  #call(request: CallRequest): void {
+    const { tree } = this.#world.medium;
+    if (request.begin === null) return this.#answerLater(request, () => request.done(null));
+    if (tree === null || !this.#world.mayAnswer()) return void this.#notBegun.push(request);
+    this.calling += 1;
+    request.begin(tree, () => {
+      this.calling -= 1;
+      this.#answerLater(request, () => request.done(null));
+      if (this.calling === 0 && !this.#ended) this.#world.idle();
+    });
+  }
+
+  #look(request: ReadRequest | StatusRequest): void {
     const parts: Part[] = [];
     let newest = NO_SEQUENCE;
     let at = request.offset;
@@ -100,7 +124,8 @@ export class Reads {
 
   /** Authority may have come back: what was gathered meanwhile is answered. */
   answerWaiting(): void {
-    if (this.#unanswered.length === 0 || !this.#world.mayAnswer()) return;
+    if (this.#unanswered.length + this.#notBegun.length === 0 || !this.#world.mayAnswer()) return;
+    for (const call of this.#notBegun.splice(0)) if (!call.cancelled) this.#call(call);
     const ready = this.#unanswered.filter((read) => this.#world.confirmedSince(read.gatheredMs));
     if (ready.length === 0) return;
     this.#unanswered = this.#unanswered.filter((read) => !this.#world.confirmedSince(read.gatheredMs));
@@ -112,17 +137,18 @@ export class Reads {
     this.#ended = true;
     this.#waiting.clear();
     this.#unanswered = [];
+    this.#notBegun = [];
   }
 
   #gather(view: View): void {
     if (view.request.cancelled) return;
-    if (view.send !== undefined) return this.#answerLater(view, view.send);
+    if (view.send !== undefined) return this.#answerLater(view.request, view.send);
     if (view.request.kind === 'status') return this.#gatherStatus(view, view.request);
     const request = view.request;
     const first = view.parts.find((part) => part.operation === null);
     const last = view.parts.findLast((part) => part.operation === null);
     if (first === undefined || last === undefined)
-      return this.#answerLater(view, () => request.done(null, piecesOf(view, null, 0)));
+      return this.#answerLater(request, () => request.done(null, piecesOf(view, null, 0)));
     this.#world.medium.read(request.target, first.from, last.to - first.from, (fault, data) => {
       if (fault !== null) return this.#again(view, fault, (f) => request.done(f, null));
       this.#onceAckable(view, () => request.done(null, piecesOf(view, data, first.from)));
@@ -140,7 +166,7 @@ export class Reads {
         this.#world.overlay.visit(view.request.target, part.from, part.to - part.from, (_from, _to, operation) => {
           newest = higher(newest, operation.sequence);
         });
-    if (newest <= this.#ackable) return this.#answerLater(view, send);
+    if (newest <= this.#ackable) return this.#answerLater(view.request, send);
     this.#waiting.push(newest, { ...view, send });
   }
 
@@ -153,9 +179,9 @@ export class Reads {
   }
 
   /** The answer leaves on this turn when it may, never from within `submit`. */
-  #answerLater(view: View, send: () => void): void {
+  #answerLater(request: { readonly cancelled: boolean }, send: () => void): void {
     const answer = (): void => {
-      if (this.#ended || view.request.cancelled) return;
+      if (this.#ended || request.cancelled) return;
       this.answered += 1;
       send();
     };
@@ -174,11 +200,13 @@ export class Reads {
   /** A failed medium read is tried again for a while: the path may come back, or the partner take over. */
   #again(view: View, fault: Fault, fail: (fault: Fault) => void): void {
     if (this.#ended) return;
+    // A file that was removed: nothing is wrong with the medium.
+    if (fault.kind === 'missing') return this.#answerLater(view.request, () => fail(fault));
     const nowMs = this.#world.clock.nowMs();
     view.triedAtMs ??= nowMs;
     this.#world.failed(fault);
     if (fault.kind === 'refused' || nowMs - view.triedAtMs >= this.#world.giveUpMs)
-      return this.#answerLater(view, () => fail(fault));
+      return this.#answerLater(view.request, () => fail(fault));
     this.#world.clock.after(this.#world.retryMs, () => {
       if (!this.#ended) this.#gather(view);
     });

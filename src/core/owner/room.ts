@@ -1,26 +1,37 @@
 /**
- * Room on the medium: reserved before a write is accepted, so that "full" is told to the client before the
- * acknowledgement and never after it (design 2.6). Room is reserved by whole chunks, once each; a trim that gives a
- * chunk's room back is told here, so that the next write into it reserves anew.
+ * Room on the medium: made sure of before a write is accepted, so that "full" is told to the client before the
+ * acknowledgement and never after it (design 2.6).
+ *
+ * On a block volume room is reserved by whole chunks, once each; a trim that gives a chunk's room back is told here, so
+ * that the next write into it reserves anew. Files have no room of their own that could be held: there the medium's free
+ * room is asked for, and everything that is not yet on the medium is taken to need room that is not yet taken.
  */
-import type { Fault } from '../../base/fault.ts';
+import { Fault } from '../../base/fault.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import type { Step } from './plan.ts';
 
 /** The unit of reservation: large enough to be rare, small enough not to spoil a sparse image. */
 const CHUNK_BYTES = 1 << 20;
+/** What a file system takes for itself when files grow: so much at least, and this part of what is written. */
+const FILES_MARGIN_BYTES = 4 << 20;
+const FILES_MARGIN_PART = 1 / 32;
 
 export class Room {
   readonly #medium: MediumVolume;
   /** Chunks with room for every write, per target. */
   readonly #held = new Map<string, Set<number>>();
+  readonly #undestagedBytes: () => number;
+  /** Bytes of files that may still be accepted before the medium is asked again. */
+  #allowedBytes = 0;
 
-  constructor(medium: MediumVolume) {
+  constructor(medium: MediumVolume, undestagedBytes: () => number) {
     this.#medium = medium;
+    this.#undestagedBytes = undestagedBytes;
   }
 
-  /** True when a write into the range needs no reservation. */
+  /** True when a write into the range needs no reservation; it is then counted as accepted. */
   holds(target: string, offset: number, length: number): boolean {
+    if (this.#medium.tree !== null) return this.#allows(length);
     if (!this.#medium.abilities.reserve) return true;
     const held = this.#held.get(target);
     if (held === undefined) return false;
@@ -28,8 +39,32 @@ export class Room {
     return true;
   }
 
-  /** Reserves the range's chunks, or where those do not fit the bare range; fault `full` when that does not fit either. */
+  #allows(length: number): boolean {
+    if (length > this.#allowedBytes) return false;
+    this.#allowedBytes -= length;
+    return true;
+  }
+
+  /** Makes sure of room for the range; fault `full` when there is none. */
   reserve(target: string, offset: number, length: number, done: (fault: Fault | null) => void): void {
+    if (this.#medium.tree !== null) this.#askForRoom(length, done);
+    else this.#reserveChunks(target, offset, length, done);
+  }
+
+  #askForRoom(length: number, done: (fault: Fault | null) => void): void {
+    this.#medium.tree?.usage((fault, usage) => {
+      if (fault !== null || usage === null) return done(fault);
+      const wanted = this.#undestagedBytes() + length;
+      const allowed = usage.availableBytes - wanted * (1 + FILES_MARGIN_PART) - FILES_MARGIN_BYTES;
+      if (allowed < 0) return done(new Fault('full', `the medium has only ${usage.availableBytes} bytes left`));
+      // Half of it: what is accepted meanwhile takes room of its own for the file system.
+      this.#allowedBytes = Math.floor(allowed / 2);
+      done(null);
+    });
+  }
+
+  /** Reserves the range's chunks, or where those do not fit the bare range. */
+  #reserveChunks(target: string, offset: number, length: number, done: (fault: Fault | null) => void): void {
     const from = first(offset) * CHUNK_BYTES;
     const to = Math.min(this.#medium.sizeBytes(target), (last(offset, length) + 1) * CHUNK_BYTES);
     this.#medium.reserve(target, from, to - from, (fault) => {

@@ -3,15 +3,15 @@
  * over or dies. It admits requests in order, numbers them, stores and mirrors them at the same time, answers them when
  * the rule of every possible record is met (I1), and lets the destager and the partnership do the rest.
  */
-import { Fault, assert } from '../../base/fault.ts';
+import { assert } from '../../base/fault.ts';
 import { crc32c } from '../../base/crc32c.ts';
 import { NO_SEQUENCE, after, higher, lower } from '../../base/names.ts';
 import type { Epoch, Sequence } from '../../base/names.ts';
-import { OPERATION_HEADER_BYTES, OperationKind } from '../../base/operation.ts';
+import { LARGEST_OBJECT_BYTES, OPERATION_HEADER_BYTES, OperationKind } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import { Ring } from '../../base/ring.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
-import type { ModifyRequest, ServiceRequest, VolumeService } from '../../ports/service.ts';
+import type { ModifyRequest, PendingObject, ServiceRequest, VolumeService } from '../../ports/service.ts';
 import type { Authority } from '../authority.ts';
 import type { Replica } from '../replica.ts';
 import { Destager } from './destager.ts';
@@ -19,6 +19,7 @@ import { Overlay } from './overlay.ts';
 import { Partnership } from './partnership.ts';
 import type { Step } from './plan.ts';
 import { Reads } from './reads.ts';
+import { refusal } from './refusal.ts';
 import { Room, chunksAround } from './room.ts';
 
 /** Largest payload of one write. */
@@ -26,7 +27,8 @@ const REQUEST_BYTES = 32 << 20;
 /** A medium that fails a read for so many retries makes the read fail to the client. */
 const READ_RETRIES = 25;
 
-const KINDS = { write: OperationKind.write, zero: OperationKind.zero, trim: OperationKind.trim } as const;
+/** The requests that modify nothing: they pass the queue by, unless clients are held. */
+type Lookup = Exclude<ServiceRequest, ModifyRequest>;
 
 export class Tenure implements VolumeService {
   readonly epoch: Epoch;
@@ -64,7 +66,7 @@ export class Tenure implements VolumeService {
       REQUEST_BYTES,
       Math.floor(copy.store.capacityBytes / 2) - 2 * OPERATION_HEADER_BYTES,
     );
-    this.#room = new Room(medium);
+    this.#room = new Room(medium, () => copy.log.bytes);
     this.#reads = new Reads({
       overlay: this.#overlay,
       medium,
@@ -77,6 +79,9 @@ export class Tenure implements VolumeService {
         if (replica.settings.reads === 'confirmed') replica.askGrant();
       },
       failed: (fault) => replica.mediumFailed(fault),
+      idle: () => {
+        if (this.#holding) replica.planned.tick();
+      },
     });
     this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, {
       destageable: () => this.#destageable(),
@@ -95,17 +100,21 @@ export class Tenure implements VolumeService {
     return this.#medium.sizeBytes(target);
   }
 
+  pending(target: string): PendingObject | null {
+    return this.#overlay.pending(target);
+  }
+
   submit(request: ServiceRequest): void {
     if (this.#over) return;
-    if (!this.#holding && (request.kind === 'read' || request.kind === 'status')) return this.#read(request);
+    if (!this.#holding && isLookup(request)) return this.#lookup(request);
     this.#queue.push(request);
     if (this.#queue.length === 1) this.#admit();
   }
 
-  #read(request: Extract<ServiceRequest, { kind: 'read' | 'status' }>): void {
-    const refusal = this.#refusal(request);
-    if (refusal === null) this.#reads.submit(request);
-    else this.#replica.clock.soon(() => request.done(refusal, null));
+  #lookup(request: Lookup): void {
+    const fault = refusal(request, this.#medium, this.maxRequestBytes);
+    if (fault === null) this.#reads.submit(request);
+    else this.#replica.clock.soon(() => request.done(fault, null));
   }
 
   /** Admits from the head of the queue as long as there is room; one that must wait holds up those behind it (2.1). */
@@ -114,19 +123,19 @@ export class Tenure implements VolumeService {
       const request = this.#queue.at(0);
       if (request === undefined) return;
       if (request.cancelled) this.#queue.shift();
-      else if (request.kind === 'read' || request.kind === 'status') {
+      else if (isLookup(request)) {
         this.#queue.shift();
-        this.#read(request);
+        this.#lookup(request);
       } else if (!this.#admitModify(request)) return;
     }
   }
 
   /** True when the request has left the queue. */
   #admitModify(request: ModifyRequest): boolean {
-    const refusal = this.#refusal(request);
-    if (refusal !== null) {
+    const fault = refusal(request, this.#medium, this.maxRequestBytes);
+    if (fault !== null) {
       this.#queue.shift();
-      this.#replica.clock.soon(() => request.done(refusal));
+      this.#replica.clock.soon(() => request.done(fault));
       return true;
     }
     if (!this.partnership.acceptsWrites) return false;
@@ -136,26 +145,13 @@ export class Tenure implements VolumeService {
       this.destager.poke();
       return false;
     }
-    if (request.kind !== 'trim' && !this.#room.holds(request.target, request.offset, request.length)) {
+    if (needsRoom(request) && !this.#room.holds(request.target, request.offset, request.length)) {
       this.#reserve(request);
       return false;
     }
     this.#queue.shift();
     this.#accept(request);
     return true;
-  }
-
-  #refusal(request: ServiceRequest): Fault | null {
-    const { offset, length } = request;
-    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 1)
-      return new Fault('refused', `offset ${offset}, length ${length}: not a range of bytes`);
-    if (offset + length > this.#medium.sizeBytes(request.target))
-      return new Fault('refused', `bytes ${offset} to ${offset + length} lie beyond the end of the volume`);
-    if (request.kind === 'write' && request.data.length !== length)
-      return new Fault('refused', `a write of ${length} bytes came with ${request.data.length}`);
-    if (request.kind === 'write' && length > this.maxRequestBytes)
-      return new Fault('refused', `a write of ${length} bytes is larger than ${this.maxRequestBytes}`);
-    return null;
   }
 
   /** Room on the medium first; while a trim in the same place is on its way, after it. */
@@ -185,12 +181,13 @@ export class Tenure implements VolumeService {
     const operation: Operation = {
       epoch: this.epoch,
       sequence: after(copy.log.last),
-      kind: KINDS[request.kind],
+      kind: OperationKind[request.kind],
       target: request.target,
       offset: request.offset,
-      length: request.length,
+      length: request.kind === 'truncate' ? LARGEST_OBJECT_BYTES - request.offset : request.length,
       data: request.data,
       dataCrc: request.data.length === 0 ? 0 : crc32c(request.data),
+      timeNs: request.timeNs,
     };
     copy.take(operation);
     this.#overlay.add(operation);
@@ -386,7 +383,8 @@ export class Tenure implements VolumeService {
       this.destager.synced === this.last &&
       this.#acknowledged === this.last &&
       !this.destager.running &&
-      !this.#reserving
+      !this.#reserving &&
+      this.#reads.calling === 0
     );
   }
 
@@ -404,6 +402,15 @@ export class Tenure implements VolumeService {
     this.#replica.copy.use(null);
     this.destager.stop(() => this.#medium.close(() => idle()));
   }
+}
+
+function isLookup(request: ServiceRequest): request is Lookup {
+  return request.kind === 'read' || request.kind === 'status' || request.kind === 'call';
+}
+
+/** What is given back, and what moves no bytes, finds room in any case. */
+function needsRoom({ kind }: ModifyRequest): boolean {
+  return kind === 'write' || kind === 'zero';
 }
 
 function meets(step: Step, request: ModifyRequest): boolean {

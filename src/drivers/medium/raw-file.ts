@@ -142,6 +142,7 @@ function canDiscard(system: string, done: (can: boolean) => void): void {
 
 class RawFile implements MediumVolume, ImageHandle {
   readonly abilities: MediumAbilities;
+  readonly tree = null;
   readonly fd: number;
   readonly path: string;
   readonly isDevice: boolean;
@@ -234,6 +235,18 @@ class RawFile implements MediumVolume, ImageHandle {
     const refusal = this.#refusal(target, offset, length);
     if (refusal !== null) process.nextTick(done, refusal);
     else this.#run(new ZeroCall(this, offset, length, punch && this.abilities.punch, done));
+  }
+
+  resize(target: string, _sizeBytes: number, done: Done): void {
+    process.nextTick(done, this.#noFile(target));
+  }
+
+  stamp(target: string, _timeNs: bigint, done: Done): void {
+    process.nextTick(done, this.#noFile(target));
+  }
+
+  #noFile(target: string): Fault {
+    return new Fault('refused', `The image ${this.path} is a block volume's and has no file "${target}".`);
   }
 
   sync(done: Done): void {

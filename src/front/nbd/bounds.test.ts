@@ -47,7 +47,7 @@ test('no more requests than allowed are taken from a connection, the others wait
     service.wait();
     const all = writes(client, 100, 4096);
     await settle();
-    assert.equal(service.pending, 8);
+    assert.equal(service.unanswered, 8);
     service.go();
     await all;
     assert.equal(service.counts.write, 100);
@@ -60,7 +60,7 @@ test('no more bytes than allowed are taken from a connection, but for the reques
     service.wait();
     const all = writes(client, 40, 32 * KIB);
     await settle();
-    assert.equal(service.pending, 4);
+    assert.equal(service.unanswered, 4);
     service.go();
     await all;
     const reads = Array.from({ length: 40 }, (_, i) => client.read(i * 32 * KIB, 32 * KIB));
@@ -74,14 +74,14 @@ test('a volume bounds what all its connections have in flight, and serves each o
     service.wait();
     const all = clients.map((client) => writes(client, 20, 16 * KIB));
     await settle();
-    assert.equal(service.pending, 4);
+    assert.equal(service.unanswered, 4);
     service.go();
     await Promise.all(all);
     assert.equal(service.counts.write, 100);
     // one that leaves while it waits is forgotten
     service.wait();
     const lost = clients.map((client) => Promise.allSettled([writes(client, 20, 16 * KIB)]));
-    await until(() => service.pending === 4);
+    await until(() => service.unanswered === 4);
     for (const client of clients.slice(1)) client.destroy();
     await settle();
     service.go();
@@ -129,7 +129,7 @@ test('a connection that is over its bounds stops reading from its socket', () =>
       last = now;
     }
     assert.ok(last > flood / 2, `only ${last} bytes are held back`);
-    assert.equal(service.pending, 1);
+    assert.equal(service.unanswered, 1);
     service.go();
     await all;
     assert.equal(service.counts.write, 64);
@@ -177,7 +177,7 @@ test('requests that were received but not taken are dropped with their connectio
     const client = await connect(HOST, port);
     service.wait();
     const all = Promise.allSettled([writes(client, 100, 4096)]);
-    await until(() => service.pending === 4);
+    await until(() => service.unanswered === 4);
     client.socket.end();
     await until(() => doors.connections(EXPORT_NAME) === 0);
     service.go();
@@ -192,7 +192,7 @@ test('what was answered in one turn leaves in one write', () =>
     const client = await connect(HOST, port, '', { structured: false });
     service.wait();
     const all = writes(client, 32, 4096);
-    await until(() => service.pending === 32);
+    await until(() => service.unanswered === 32);
     const pieces: number[] = [];
     client.socket.on('data', (piece: Buffer) => pieces.push(piece.length));
     service.go();
@@ -207,7 +207,7 @@ test('requests are answered in the order in which they end', () =>
     service.answerBackwards();
     service.wait();
     const all = writes(client, 10, 4096);
-    await until(() => service.pending === 10);
+    await until(() => service.unanswered === 10);
     const flush = client.flush();
     await flush;
     service.go();
@@ -291,7 +291,7 @@ test('garbage ends its connection with a logged reason and nothing else', () =>
     );
     await until(() => doors.connections(EXPORT_NAME) === 1);
     await witness.write(0, Buffer.alloc(4096, 1));
-    assert.equal(service.pending, 0);
+    assert.equal(service.unanswered, 0);
     await witness.disconnect();
   }));
 
@@ -321,7 +321,7 @@ test('random valid requests are all answered, whatever their ranges and flags', 
         { numRuns: 20 },
       );
     }
-    assert.equal(service.pending, 0);
+    assert.equal(service.unanswered, 0);
   }));
 
 test('limits that contradict each other are a bug', async () => {

@@ -124,7 +124,7 @@ test('on hold: answers on their way arrive, faults and new requests are kept to 
   service.wait();
   const good = client.write(0, Buffer.alloc(4096, 1));
   const bad = client.write(4096, Buffer.alloc(4096, 1));
-  await until(() => service.pending === 2);
+  await until(() => service.unanswered === 2);
   await new Promise<void>((resolve) => serving.doors.hold(EXPORT_NAME, resolve));
   assert.equal(await listens(serving.port), false);
   const late = client.read(0, 4096);
@@ -148,7 +148,7 @@ test('requests that were received before the hold and not taken are not taken an
   service.wait();
   const first = client.write(0, Buffer.alloc(4096, 1));
   const second = client.write(0, Buffer.alloc(4096, 2));
-  await until(() => service.pending === 1);
+  await until(() => service.unanswered === 1);
   for (let i = 0; i < 20; i++) await turn();
   await new Promise<void>((resolve) => serving.doors.hold(EXPORT_NAME, resolve));
   service.go();
@@ -180,7 +180,7 @@ test('close drops connections at once, cancels their requests, and later answers
   const client = await connect(HOST, serving.port);
   service.wait();
   const write = client.write(0, Buffer.alloc(4096, 1));
-  await until(() => service.pending === 1);
+  await until(() => service.unanswered === 1);
   serving.doors.close(EXPORT_NAME, 'deposed');
   await assert.rejects(write, NbdConnectionLost);
   service.go();
@@ -198,7 +198,7 @@ for (const how of ['drops', 'closes'] as const) {
     const writes = Promise.allSettled(
       Array.from({ length: 20 }, (_, i) => client.write(i * 4096, Buffer.alloc(4096, 1))),
     );
-    await until(() => service.pending === 20);
+    await until(() => service.unanswered === 20);
     if (how === 'drops') client.socket.resetAndDestroy();
     else client.socket.end();
     await until(() => serving.doors.connections(EXPORT_NAME) === 0);

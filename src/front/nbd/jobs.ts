@@ -8,7 +8,7 @@
  * clients that time out and come again would pile up payloads without a bound.
  */
 import { assert, type Fault } from '../../base/fault.ts';
-import { NO_BYTES } from '../../base/operation.ts';
+import { NO_BYTES, NO_TIME } from '../../base/operation.ts';
 import type { Extent } from '../../ports/medium.ts';
 import type { ModifyRequest, ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
 import { offsetOf, type RequestFields } from '../../wire/nbd-requests.ts';
@@ -99,6 +99,7 @@ export class Carriers {
 /** WRITE, TRIM, WRITE_ZEROES. */
 export class ModifyJob extends Job implements ModifyRequest, Carrier {
   readonly kind: 'write' | 'zero' | 'trim';
+  readonly timeNs = NO_TIME;
   data: Buffer;
   before: Carrier | null = null;
   behind: Carrier | null = null;
@@ -199,6 +200,7 @@ export class SplitWriteJob extends Job implements Carrier {
 class WritePart implements ModifyRequest {
   readonly kind = 'write';
   readonly target = '';
+  readonly timeNs = NO_TIME;
   readonly offset: number;
   readonly length: number;
   data: Buffer;
