@@ -167,6 +167,14 @@ export class Auditor {
     }
   }
 
+  /** Something landed on the medium after a successor had opened it (section 4, steps 2 and 3). */
+  late(life: Life, volume: number, successor: Life): void {
+    this.#ctx.fail(
+      'nothing lands late',
+      `${this.#volume(volume).name}: a write of ${life.server} landed although ${successor.server} had opened the medium`,
+    );
+  }
+
   zeroed(life: Life, volume: number): void {
     this.#authority(life, volume, this.#see().recordOf(volume), 'zeroed on the medium');
   }

@@ -59,13 +59,14 @@ function mediumWorld(): Promise<MediumWorld> {
   const ctx = new Context(false);
   const sectors = 256;
   const abilities = { punch: true, reserve: true, extents: true, generations: false };
-  const watch = { written: () => undefined, zeroed: () => undefined, rightful: () => true };
+  const watch = { written: () => undefined, zeroed: () => undefined, late: () => undefined, rightful: () => true };
   const device = new Device(
     ctx,
     Prng.ofSeed(seed++),
     [{ name: VOLUME, mediumId: MEDIUM, sectors }],
     abilities,
     2,
+    false,
     watch,
   );
   return Promise.resolve({

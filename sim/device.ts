@@ -3,7 +3,8 @@
  *
  * A write lands, sector by sector, at a moment between issue and completion; `sync` makes everything that had landed
  * before it durable; a sync that fails drops what its server had written and not synced (trap T24), and never mentions
- * it again. What a process issued before it ended has landed or not by the time anybody may know of its end.
+ * it again. What a process issued before it ended has landed or not by the time anybody may know of its end. What a
+ * frozen one had in hand lands when it goes on, over whatever others have written since, unless a fence came in between.
  * Tags stand for content (`model.ts`); a buffer that mixes two tags within a sector is itself a finding.
  */
 import type { MediumId, VolumeName } from '../src/base/names.ts';
@@ -28,6 +29,8 @@ export interface MediumWatch {
   zeroed(life: Life, volume: number): void;
   /** Whether the record names this process as the owner. */
   rightful(life: Life, volume: number): boolean;
+  /** A write landed although a successor had opened the medium afresh. */
+  late(life: Life, volume: number, successor: Life): void;
 }
 
 /** In `dirty`: a failed sync forgot it, but the cache still shows it; it will never become durable. */
@@ -101,6 +104,10 @@ export class Device {
   readonly abilities: MediumAbilities;
   /** Incarnations that a fence has cut off. */
   readonly fenced = new Set<string>();
+  /** What a frozen process had in hand lands late; else assumption A3 holds (docs/simulator.md). */
+  readonly lateIo: boolean;
+  /** Who opened each volume last as the record's owner. */
+  readonly #openers: (Life | null)[];
   readonly #ctx: Context;
   readonly #prng: Prng;
   readonly #flights = new Set<Flight>();
@@ -114,6 +121,7 @@ export class Device {
     volumes: readonly { readonly name: VolumeName; readonly mediumId: MediumId; readonly sectors: number }[],
     abilities: MediumAbilities,
     latencyMs: number,
+    lateIo: boolean,
     watch: MediumWatch,
   ) {
     this.#ctx = ctx;
@@ -123,6 +131,8 @@ export class Device {
     this.names = volumes.map((v) => v.name);
     this.abilities = abilities;
     this.latencyMs = latencyMs;
+    this.lateIo = lateIo;
+    this.#openers = volumes.map(() => null);
     this.watch = watch;
   }
 
@@ -159,6 +169,8 @@ export class Device {
     if (flight.landed || !this.#flights.has(flight)) return;
     flight.landed = true;
     const platter = this.platters[flight.volume] as Platter;
+    const opener = this.#openers[flight.volume] ?? null;
+    if (opener !== null && opener !== flight.life) this.watch.late(flight.life, flight.volume, opener);
     for (let i = 0; i < flight.tags.length; i++) platter.land(flight, i);
   }
 
@@ -172,12 +184,24 @@ export class Device {
     for (const flight of this.#flights) {
       if (!matches(flight)) continue;
       const platter = this.platters[flight.volume] as Platter;
-      if (!flight.landed) {
+      if (!flight.landed && !this.fenced.has(flight.life.incarnation)) {
         const share = this.#prng.pick([0, 0.5, 1]);
         for (let i = 0; i < flight.tags.length; i++) if (this.#prng.chance(share)) platter.land(flight, i);
       }
       this.#flights.delete(flight);
     }
+  }
+
+  /** A fence: what this process issued has landed or never will, and what it issues from now on fails. */
+  cutOff(life: Life): void {
+    this.settle((flight) => flight.life === life);
+    this.fenced.add(life.incarnation);
+  }
+
+  /** The record's owner opens the volume. */
+  openedBy(life: Life, volume: number): void {
+    this.#openers[volume] = life;
+    if (!this.lateIo) this.settle((f) => f.volume === volume && f.life !== life);
   }
 
   /** A sync of one server failed: the kernel forgets what that server wrote and had not synced, in part or wholly. */

@@ -2,7 +2,7 @@
 import type { DegradedPolicy, Timings } from '../src/core/settings.ts';
 import type { StoreKind } from '../src/ports/store.ts';
 import { HOOKS } from './context.ts';
-import type { Aim, ClientPlan, PlannedFault, Trouble, VolumePlan, When, WorldPlan } from './plan.ts';
+import type { Aim, ClientPlan, FenceKind, PlannedFault, Trouble, VolumePlan, When, WorldPlan } from './plan.ts';
 import { Prng } from './prng.ts';
 import { STORMS, stormOf, type Storm } from './storms.ts';
 
@@ -34,6 +34,7 @@ export const DEFAULT_OPTIONS: PlanOptions = {
 /** The world of a seed. */
 export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): WorldPlan {
   const prng = Prng.ofSeed(seed).fork('plan');
+  const more = Prng.ofSeed(seed).fork('more');
   const drawn = prng.chance(0.65) ? 2 : prng.chance(0.7) ? 3 : prng.int(4, 5);
   const servers = options.servers ?? drawn;
   const volumeCount = prng.chance(0.6) ? 1 : prng.chance(0.8) ? 2 : prng.int(3, 8);
@@ -55,6 +56,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
   const stormMs = prng.pick([3000, 5000, 8000]);
   const operations = prng.int(100, 400);
   const timings = timingsOf(prng);
+  const coordinatorOnMedium = more.chance(0.3);
   const plan: WorldPlan = {
     seed,
     servers,
@@ -67,8 +69,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
       : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm }),
     operations,
     stormMs,
-    // A fence that shoots takes memory with it: only where nothing or everything may be lost.
-    fence: prng.chance(0.4) && (losses || volumes.every((v) => v.kind === 'journal')) ? 'kill' : 'none',
+    fence: fenceOf(prng.chance(0.4), more, coordinatorOnMedium),
     witness: prng.pick([0, 0.5, 1]),
     linkMs: prng.pick([0.2, 0.5, 2]),
     mediumMs: prng.pick([0.5, 2, 8]),
@@ -77,9 +78,15 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     reserve: prng.chance(0.6),
     extents: prng.chance(0.6),
     losses,
-    coordinatorOnMedium: prng.chance(0.3),
+    coordinatorOnMedium,
   };
   return plan;
+}
+
+/** One that takes the medium away takes a coordinator on it away as well: not told apart here. */
+function fenceOf(fenced: boolean, prng: Prng, coordinatorOnMedium: boolean): FenceKind {
+  if (!fenced) return 'none';
+  return prng.pick(coordinatorOnMedium ? ['process', 'power'] : ['process', 'power', 'medium']);
 }
 
 function kindOf(memory: boolean, only: StoreKind | null): StoreKind {

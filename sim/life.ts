@@ -15,6 +15,8 @@ export class Life {
   #state: 'running' | 'frozen' | 'ended' = 'running';
   readonly #waiting: (() => void)[] = [];
   #draining = false;
+  /** System calls that its threads had in hand when it froze, and had not made. */
+  readonly #stopped: (() => void)[] = [];
   /** Timers that have neither run nor been cancelled. */
   timers = 0;
 
@@ -49,9 +51,15 @@ export class Life {
     if (this.#state === 'running') this.#state = 'frozen';
   }
 
+  /** A system call that was handed to a thread before the process froze: it is made when the process goes on, if it does. */
+  whenThawed(run: () => void): void {
+    this.#stopped.push(run);
+  }
+
   thaw(): void {
     if (this.#state !== 'frozen') return;
     this.#state = 'running';
+    for (const run of this.#stopped.splice(0)) this.#ctx.after(0, run);
     if (!this.#draining && this.#waiting.length > 0) {
       this.#draining = true;
       this.#ctx.after(0, () => this.#drain());
@@ -61,6 +69,7 @@ export class Life {
   end(): void {
     this.#state = 'ended';
     this.#waiting.length = 0;
+    this.#stopped.length = 0;
   }
 
   /** What waited is run in the order in which it came, each as an event of its own: a crash may come between. */

@@ -33,10 +33,7 @@ export class SimMedium implements Medium {
       if (fault !== null) return done(fault, null);
       if (this.device.names[this.volume] !== volume) return done(new Fault('missing', `no volume ${volume}`), null);
       if (this.device.ids[this.volume] !== expected) return done(new Fault('refused', 'another medium'), null);
-      // Assumption A3 (docs/simulator.md): what others issued has landed or is gone when the rightful claimant opens.
-      if (this.device.watch.rightful(this.life, this.volume)) {
-        this.device.settle((f) => f.volume === this.volume && f.life !== this.life);
-      }
+      if (this.device.watch.rightful(this.life, this.volume)) this.device.openedBy(this.life, this.volume);
       this.device.exorcise(this.volume);
       this.#ctx.digest.text('open');
       done(null, new SimMediumVolume(this.#ctx, this));
@@ -61,8 +58,9 @@ export class SimMedium implements Medium {
     const slow = weather.mode === 'slow' ? prng.between(10, 600) : 0;
     const total = prng.latency(latencyMs) + slow;
     const effectAt = prng.chance(0.5) ? total * prng.float() : total;
+    const fenced = this.device.fenced.has(this.life.incarnation);
     const fails =
-      this.device.fenced.has(this.life.incarnation) ||
+      fenced ||
       ((weather.mode === 'fail' || (weather.mode === 'fail-sync' && what === 'sync')) && prng.chance(weather.share));
     const go = () => {
       if (weather.mode === 'hang') {
@@ -70,14 +68,27 @@ export class SimMedium implements Medium {
         return;
       }
       // A failed write may have taken effect all the same.
-      const effect = !fails || (what === 'write' && prng.chance(0.3));
-      if (effect && land !== undefined) this.#ctx.after(effectAt, () => land());
-      this.#ctx.after(total, () => {
+      const effect = !fails || (what === 'write' && !fenced && prng.chance(0.3));
+      this.#take(effectAt, total, effect ? land : undefined, () => {
         if (fails && what === 'sync') this.device.forget(this.life, this.volume);
         this.life.call(() => act(fails ? new Fault('io', `the medium failed the ${what}`) : null));
       });
     };
     go();
+  }
+
+  /** The call takes effect and returns; or its thread is stopped before it makes the call, and makes it after the thaw. */
+  #take(effectMs: number, totalMs: number, land: (() => void) | undefined, returned: () => void): void {
+    let stopped = false;
+    this.#ctx.after(effectMs, () => {
+      stopped = this.device.lateIo && this.life.frozen && this.device.prng.chance(0.5);
+      if (!stopped) return land?.();
+      const again = this.device.prng.latency(this.device.latencyMs);
+      this.life.whenThawed(() => this.#take(again, again, land, returned));
+    });
+    this.#ctx.after(totalMs, () => {
+      if (!stopped) returned();
+    });
   }
 }
 

@@ -122,6 +122,13 @@ export interface ClientPlan {
   readonly patienceMs: number;
 }
 
+/**
+ * What keeps a server that was claimed from away from the medium (docs/fencing.md): nothing, the risk being accepted by
+ * name; the end of its process, all servers being on one machine; a hook that switches its machine off; a hook that takes
+ * the medium away from it and leaves it alone otherwise.
+ */
+export type FenceKind = 'none' | 'process' | 'power' | 'medium';
+
 export interface WorldPlan {
   readonly seed: number;
   readonly servers: number;
@@ -134,7 +141,7 @@ export interface WorldPlan {
   readonly operations: number;
   /** When the last fault may begin; then everything is healed. */
   readonly stormMs: number;
-  readonly fence: 'none' | 'kill';
+  readonly fence: FenceKind;
   /** Chance that a process's end can be proven. */
   readonly witness: number;
   readonly linkMs: number;

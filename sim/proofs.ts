@@ -11,7 +11,7 @@ export interface Undertaker {
   lifeOf(incarnation: Incarnation): Life | null;
   /** The host of the server answers. */
   hostUp(server: ServerId): boolean;
-  /** Takes the machine down hard, as a fence does; false when the fault budget forbids it. */
+  /** Fences the process, in this world's way (`FenceKind`); false when the fault budget forbids it. */
   shoot(life: Life): boolean;
   /** A fence is about to be run. */
   fences(life: Life, volume: VolumeName): void;

@@ -90,10 +90,11 @@ export class World {
     }));
     this.auditor = new Auditor(ctx, volumes);
     const abilities = { punch: plan.punch, reserve: plan.reserve, extents: plan.extents, generations: false };
-    this.device = new Device(ctx, stream('medium'), volumes, abilities, plan.mediumMs, {
+    this.device = new Device(ctx, stream('medium'), volumes, abilities, plan.mediumMs, plan.fence !== 'none', {
       written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
       zeroed: (life, volume) => this.auditor.zeroed(life, volume),
       rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
+      late: (life, volume, successor) => this.auditor.late(life, volume, successor),
     });
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
     this.register = new Register(
@@ -281,6 +282,20 @@ export class World {
     return this.names.every((_, v) => this.auditor.survives(v, gone));
   }
 
+  /** Its operator starts a server anew that was fenced from the medium; one with the only copy is let in again as it is. */
+  readmit(host: Host, life: Life): void {
+    this.ctx.after(this.prng.between(300, 2_000), () => {
+      if (host.life !== life) return;
+      if (life.frozen) return this.readmit(host, life);
+      if (!this.plan.losses && !this.survivesWithout([host])) {
+        this.device.fenced.delete(life.incarnation);
+        return;
+      }
+      this.kill(host, false);
+      this.ctx.after(QUIT_DOWN_MS, () => this.boot(host));
+    });
+  }
+
   lifeOf(incarnation: Incarnation): Life | null {
     return this.#lives.get(incarnation) ?? null;
   }
@@ -304,10 +319,15 @@ export class World {
     shoot: (life: Life) => {
       const host = world.hostOf(life);
       if (host.life !== life) return true;
-      if (!world.plan.losses && !world.survivesWithout([host])) return false;
-      world.kill(host, true);
-      world.device.fenced.add(life.incarnation);
-      world.ctx.after(world.prng.between(300, 1500), () => world.boot(host));
+      const { fence, losses } = world.plan;
+      if (fence === 'medium') {
+        world.device.cutOff(life);
+        world.readmit(host, life);
+        return true;
+      }
+      if (!losses && !world.survivesWithout([host])) return false;
+      world.kill(host, fence === 'power');
+      world.ctx.after(fence === 'power' ? world.prng.between(300, 1500) : QUIT_DOWN_MS, () => world.boot(host));
       return true;
     },
     get healed() {

@@ -51,6 +51,8 @@ export class Claim {
   #epoch: Epoch | null = null;
   #record: VolumeRecord | null = null;
   #unproven: Holder[] = [];
+  /** Those that a fence keeps from the medium. Their leases are waited for all the same: they may live, and answer. */
+  readonly #fenced = new Set<Holder>();
   #waitUntilMs = 0;
   #timer: Timer | null = null;
   #gather: Gather | null = null;
@@ -144,13 +146,13 @@ export class Claim {
     // A repetition keeps saying why the one before failed.
     if (this.#phase !== 'fencing') this.#step('fencing', {});
     const { fence, volume, clock, timings } = this.#replica;
-    const victim = this.#unproven.find((holder) => !this.#agreed(holder));
+    const victim = this.#unproven.find((holder) => !this.#agreed(holder) && !this.#fenced.has(holder));
     if (!fence.configured || victim === undefined) return this.#wait();
     fence.run(victim, volume, (fault) => {
       if (this.#over) return;
       if (fault === null) {
         this.#why = '';
-        this.#unproven = this.#unproven.filter((holder) => holder !== victim);
+        this.#fenced.add(victim);
         return this.#fence();
       }
       this.#why = `the fence hook failed for ${victim.server}: ${fault.message}`;

@@ -43,9 +43,11 @@ export class Departure {
     this.#drains = false;
   }
 
-  /** False once the stop has waited long enough for others, or cannot wait at all. */
+  /** False once the stop has waited long enough for others, or cannot wait at all. With a needed copy in memory it waits on. */
   get patient(): boolean {
-    return this.#drains && this.#clock.nowMs() - this.#startedMs < 2 * this.#timings.handoverMs;
+    if (!this.#drains) return false;
+    if (this.#clock.nowMs() - this.#startedMs < 2 * this.#timings.handoverMs) return true;
+    return this.#replicas.some((replica) => replica.copy.store.kind === 'memory' && replica.isNeeded);
   }
 
   /** Once per heartbeat. */
