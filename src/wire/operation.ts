@@ -45,6 +45,8 @@ const TWO_32 = 2 ** 32;
 /** The high half of a safe integer is below this. */
 const HIGH_LIMIT = 1 << 21;
 
+const OPERATION_KINDS = Object.values(OperationKind);
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** What `decodeOperation` returns when it found a whole operation: it, and where the next one begins. */
@@ -211,16 +213,7 @@ function timeAt(from: DataView, at: number): bigint {
 }
 
 function kindOf(byte: number | undefined): OperationKind | null {
-  switch (byte) {
-    case OperationKind.write:
-    case OperationKind.zero:
-    case OperationKind.trim:
-    case OperationKind.truncate:
-    case OperationKind.stamp:
-      return byte;
-    default:
-      return null;
-  }
+  return OPERATION_KINDS.find((kind) => kind === byte) ?? null;
 }
 
 function isRange(kind: OperationKind, offset: number, length: number): boolean {
