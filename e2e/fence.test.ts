@@ -1,6 +1,6 @@
 /**
  * The fence hook, with a real command: while it fails, the volume is not served and status says why; once it succeeds,
- * the volume is served without waiting for the lease. What the command is told names the victim.
+ * the volume is served as soon as the lease has run out too, counted from the claim. What the command is told names the victim.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,7 +22,7 @@ const remove = (): void => {
 };
 
 clusterTest(
-  'the fence hook: without it nothing is served, with it nobody waits',
+  'the fence hook: without it nothing is served, with it what is left of the lease is waited for',
   { machines: true, serverLines: (name) => [`fence = "${command(name)}"`, 'fence-deadline = "5s"'] },
   async (cluster, t) => {
     cluster.onEnd(async () => remove());
@@ -63,7 +63,7 @@ clusterTest(
     const [waiting] = taker.all('claim.waiting', since);
     const [replaying] = taker.all('claim.replaying', since);
     const waitMs = (replaying?.atMs ?? Infinity) - (waiting?.atMs ?? 0);
-    assert.ok(waitMs < 500, `a fence that succeeded is proof: waited ${waitMs} ms`);
+    assert.ok(waitMs < 2_000, `no longer than the rest of the lease: waited ${waitMs} ms`);
     t.diagnostic(`fenced after ${taker.all('claim.fence-failed', since).length} failures, then waited ${waitMs} ms`);
     cluster.server(first.owner).start();
     await cluster.untilInSync('disk', first.partner);
