@@ -52,7 +52,7 @@ function kindOf(errno: TreeErrno): FaultKind {
 /** Names an object of the volume for its life, and is the `target` of operations on it. At most 64 bytes of ASCII. */
 export type ObjectId = string;
 
-/** The object that keeps intents and replies (docs/decisions/0007); it is no part of the tree. */
+/** The object that keeps intents and replies (docs/decisions/0007): 4 MiB, allocated at the volume's creation, no part of the tree. */
 export const REPLIES: ObjectId = 'replies';
 
 export type ObjectType = 'file' | 'directory' | 'symlink' | 'block' | 'character' | 'fifo' | 'socket';

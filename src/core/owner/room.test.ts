@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
+import { REPLIES } from '../../ports/tree.ts';
 import { Room } from './room.ts';
 
 const MIB = 1 << 20;
@@ -54,4 +55,13 @@ test('when there is room again, writes are accepted again', () => {
   assert.equal(accept(room, 1)?.kind, 'full');
   available = 64 * MIB;
   assert.equal(accept(room, 1), null);
+});
+
+test('the replies have room of their own: what gives room back can be done on a full medium', () => {
+  const { room, asked } = filesWith(
+    () => 0,
+    () => 0,
+  );
+  assert.equal(room.holds(REPLIES, 1024, 1024), true);
+  assert.equal(asked(), 0);
 });

@@ -8,6 +8,7 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
+import { REPLIES } from '../../ports/tree.ts';
 import type { Step } from './plan.ts';
 
 /** The unit of reservation: large enough to be rare, small enough not to spoil a sparse image. */
@@ -31,6 +32,8 @@ export class Room {
 
   /** True when a write into the range needs no reservation; it is then counted as accepted. */
   holds(target: string, offset: number, length: number): boolean {
+    // Its room is there since the volume was created: what gives room back must be possible on a full medium.
+    if (target === REPLIES) return true;
     if (this.#medium.tree !== null) return this.#allows(length);
     if (!this.#medium.abilities.reserve) return true;
     const held = this.#held.get(target);
