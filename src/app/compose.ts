@@ -33,7 +33,12 @@ import { readClusterKey } from './key.ts';
 import { observerOf } from './log.ts';
 import { tellSupervisor } from './supervisor/channel.ts';
 import { AnyWitness, ReportedEnds } from './supervisor/reported-ends.ts';
+import type { History } from './history.ts';
+import { LateVolumes } from './late-volumes.ts';
+import type { Reloaded } from './late-volumes.ts';
 import type { Fields, Log } from './log.ts';
+import { judge, lookAround } from './machine/virtual.ts';
+import type { Judgement } from './machine/virtual.ts';
 import { countStart, startOf } from './starts.ts';
 import { makeCoordinator, Media } from './drivers.ts';
 
@@ -42,6 +47,8 @@ export interface Composed {
   readonly control: ServerControl;
   /** Where it listens, for the log. */
   readonly facts: Fields;
+  /** Reads the configuration file again: volumes that are new in it join. Throws a Fault when it has mistakes. */
+  reload(): Promise<Reloaded>;
   /** Lets go of everything. Only after `control.stop`. */
   close(): Promise<void>;
 }
@@ -68,7 +75,7 @@ interface Created {
 export async function composeServer(
   config: Config,
   server: ServerConfig,
-  log: Log,
+  { log, history }: { readonly log: Log; readonly history: History },
   ends: ProcessEnds,
 ): Promise<Composed> {
   const self = server.name as ServerId;
@@ -84,15 +91,18 @@ export async function composeServer(
   const incarnation = incarnationOf(start, ids.draw());
   // Held until the process ends: nothing lets go of it but the kernel.
   await ServerLock.acquire(server.stateDirectory, self, incarnation, clock);
+  history.keepIn(server.stateDirectory);
   // Only now: its end proves that earlier ones have ended, too.
   tellSupervisor({ holdfast: 'alive', incarnation });
   await probe(log, { coordinator: config.coordinatorDirectory }, (settle) => coordinator.probe(settle));
 
   const created: Created[] = [];
+  const missing: VolumeConfig[] = [];
   for (const { volume, record } of records) {
-    if (record === null)
+    if (record === null) {
+      missing.push(volume);
       log.note('volume.missing', { volume: volume.name, create: `holdfast volume create ${volume.name}` });
-    else created.push({ config: volume, name: volume.name as VolumeName, mediumId: record.mediumId });
+    } else created.push({ config: volume, name: volume.name as VolumeName, mediumId: record.mediumId });
   }
   if (created.length === 0) {
     throw new Fault(
@@ -103,13 +113,15 @@ export async function composeServer(
   const mediaOf = new Media(self, clock);
   const media = new Map<VolumeName, Medium>();
   const stores = new Map<VolumeName, Store>();
+  const openVolume = async ({ config: wanted, mediumId, name }: Created): Promise<[Medium, Store]> => {
+    const medium = mediaOf.of(wanted);
+    await probe(log, { medium: wanted.medium.name, volume: name }, (settle) => medium.probe(mediumId, settle));
+    return [medium, await openStore(wanted, server, { clock, ids, log })];
+  };
   for (const volume of created) {
-    const medium = mediaOf.of(volume.config);
-    await probe(log, { medium: volume.config.medium.name, volume: volume.name }, (settle) =>
-      medium.probe(volume.mediumId, settle),
-    );
+    const [medium, store] = await openVolume(volume);
     media.set(volume.name, medium);
-    stores.set(volume.name, await openStore(volume.config, server, { clock, ids, log }));
+    stores.set(volume.name, store);
   }
 
   const link = new TcpLink({
@@ -129,13 +141,17 @@ export async function composeServer(
       log.note('address.failed', { volume: volume.name, why: fault.message }),
     );
   }
+  const addresses = new Map(created.map((volume) => [volume.name, volume.config.address]));
   const doors = new NbdDoors({
-    addresses: new Map(created.map((volume) => [volume.name, volume.config.address])),
+    addresses,
     log: (event, fields) => log.note(event, fields),
   });
   const reported = new ReportedEnds([...link.peers.keys()]);
+  const moving =
+    mover === null ? null : new MovingDoors(doors, mover, mine, (event, fields) => log.note(event, fields));
+  const machine = judge(lookAround());
   const control = new Server(
-    { self, incarnation, volumes: created.map(settingsOf), timings: config.timings },
+    { self, incarnation, volumes: created.map((volume) => settingsOf(volume, machine)), timings: config.timings },
     {
       clock,
       ids,
@@ -145,11 +161,25 @@ export async function composeServer(
       stores,
       witness: new AnyWitness([new LockWitness(stateDirectoriesBeside(config, server)), reported]),
       fence: new CommandFence(server.name, config.servers),
-      doors: mover === null ? doors : new MovingDoors(doors, mover, mine, (event, fields) => log.note(event, fields)),
+      doors: moving ?? doors,
       observer: observerOf(log),
       quit: ends.quit,
     },
   );
+  const late = new LateVolumes({
+    config,
+    server: server.name,
+    coordinator,
+    log,
+    missing,
+    join: async (volume, record) => {
+      const joining = { config: volume, name: volume.name as VolumeName, mediumId: record.mediumId };
+      const [medium, store] = await openVolume(joining);
+      addresses.set(joining.name, volume.address);
+      moving?.moves(volume);
+      await done((settle) => control.add(settingsOf(joining, machine), medium, store, settle));
+    },
+  });
   const admin = await startAdmin({
     address: server.admin,
     cluster: config.cluster,
@@ -160,11 +190,18 @@ export async function composeServer(
       if (heard === 'new') log.note('peer.ended', { peer, incarnation: ended, by: 'its supervisor' });
       return heard !== 'unknown';
     },
+    history,
+    machine,
+    reload: () => late.reload(),
     nowMs: () => clock.nowMs(),
     bug: ends.bug,
   });
-  const close = (): Promise<void> => closeAll(admin, link);
-  return { control, facts: factsOf(server, incarnation, created), close };
+  late.start();
+  const close = (): Promise<void> => {
+    late.close();
+    return closeAll(admin, link);
+  };
+  return { control, facts: factsOf(server, incarnation, created), reload: () => late.reload(), close };
 }
 
 /**
@@ -276,13 +313,14 @@ function stateDirectoriesBeside(config: Config, server: ServerConfig): ReadonlyM
   return new Map(beside.map((other) => [other.name as ServerId, other.stateDirectory]));
 }
 
-function settingsOf(volume: Created): VolumeSettings {
+/** What the configuration leaves open follows from the machine: where a hypervisor can pause it, a lease proves nothing. */
+function settingsOf(volume: Created, machine: Judgement): VolumeSettings {
   return {
     name: volume.name,
     servers: volume.config.servers as readonly ServerId[],
     mediumId: volume.mediumId,
     degraded: volume.config.degraded,
-    reads: volume.config.reads,
+    reads: volume.config.reads ?? (machine.virtual ? 'confirmed' : 'leased'),
     giveback: volume.config.giveback,
   };
 }

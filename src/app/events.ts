@@ -34,8 +34,17 @@ export const EVENTS: readonly EventMeaning[] = [
   event(
     'volume.missing',
     'warn',
-    'a volume of the configuration was never created: it is left out until the next start',
+    'a volume of the configuration was never created: it is left out until it is, and looked for every 5 s',
   ),
+  event(
+    'volume.joined',
+    'info',
+    'a volume that was created, or named, since the start: this server takes part for it now',
+  ),
+  event('volume.join-failed', 'error', 'a volume that was created since the start cannot be served here; `why`'),
+  event('config.reloaded', 'info', 'the configuration was read again: volumes that were `added`, and `remarks`'),
+  event('config.refused', 'error', 'the configuration was not read again, or has mistakes; nothing was changed'),
+  event('history.failed', 'warn', 'the event history cannot be written to the state directory'),
   event('store.opened', 'info', 'a store is open; `operations` were found in it'),
   event('store.created', 'info', 'a new journal was made, with a new id'),
   event('store.damaged', 'error', 'a journal could not be used and was put aside; a new, empty one takes its place'),

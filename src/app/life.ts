@@ -7,13 +7,15 @@ import type { Config, ServerConfig } from './config/load.ts';
 import { composeServer } from './compose.ts';
 import type { Composed } from './compose.ts';
 import { ExitCode, exitCodeOf } from './exit.ts';
+import { History } from './history.ts';
 import type { Log } from './log.ts';
 import { openLog } from './log.ts';
 import { isSupervised, tellSupervisor } from './supervisor/channel.ts';
 
 /** Runs the server until it is told to stop; the result is the process's exit code. */
 export function runServer(config: Config, server: ServerConfig): Promise<ExitCode> {
-  const log = openLog(server.name, process.stdout.isTTY === true);
+  const history = new History((why) => log.note('history.failed', { why }));
+  const log: Log = openLog(server.name, process.stdout.isTTY === true, history);
   const die = (error: unknown): never => {
     log.bug(error);
     log.flush();
@@ -27,14 +29,14 @@ export function runServer(config: Config, server: ServerConfig): Promise<ExitCod
       log.flush();
       resolve(code);
     };
-    live(config, server, log, end, die).catch(die);
+    live(config, server, { log, history }, end, die).catch(die);
   });
 }
 
 async function live(
   config: Config,
   server: ServerConfig,
-  log: Log,
+  { log, history }: { readonly log: Log; readonly history: History },
   end: (code: ExitCode) => void,
   bug: (error: unknown) => never,
 ): Promise<void> {
@@ -52,12 +54,19 @@ async function live(
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    if (composed === null) return log.note('config.refused', { why: 'the server has not started yet' });
+    composed.reload().catch((error: unknown) => {
+      if (!(error instanceof Fault)) return bug(error);
+      log.note('config.refused', { why: error.message });
+    });
+  });
   try {
     const quit = (why: string): void => {
       log.note('server.quit', { why });
       end(ExitCode.unfit);
     };
-    composed = await composeServer(config, server, log, { bug, quit });
+    composed = await composeServer(config, server, { log, history }, { bug, quit });
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     log.note('server.refused', { reason: error.message, kind: error.kind });

@@ -9,6 +9,7 @@ import type { VolumeName } from '../base/names.ts';
 import type { Observer } from '../ports/world.ts';
 import { levelOf } from './events.ts';
 import type { Level } from './events.ts';
+import type { History } from './history.ts';
 
 /** Lines waiting for a slow reader of standard output: beyond this they are dropped, never the server's memory. */
 const MOST_WAITING_BYTES = 8 << 20;
@@ -24,8 +25,8 @@ export interface Log {
   flush(): void;
 }
 
-/** The log of one server's process. */
-export function openLog(server: string, tty: boolean): Log {
+/** The log of one server's process; what it tells goes into the history, too. */
+export function openLog(server: string, tty: boolean, history: History | null = null): Log {
   const sonic = destination({ dest: 1, sync: false, minLength: 0, maxLength: MOST_WAITING_BYTES });
   const out: DestinationStream = tty
     ? pretty({
@@ -48,7 +49,10 @@ export function openLog(server: string, tty: boolean): Log {
   // A reader of standard output that went away must not end a server.
   sonic.on('error', () => undefined);
   return {
-    note: (event, fields, level) => logger[level ?? levelOf(event)](fields, event),
+    note: (event, fields, level = levelOf(event)) => {
+      logger[level](fields, event);
+      history?.add(event, level, fields);
+    },
     bug: (error) => logger.fatal({ err: error instanceof Error ? error : new Error(String(error)) }, 'process.bug'),
     flush: () => {
       try {
@@ -56,6 +60,7 @@ export function openLog(server: string, tty: boolean): Log {
       } catch {
         // Nothing is left to be told to.
       }
+      history?.flush();
     },
   };
 }

@@ -31,7 +31,7 @@ export class MovingDoors implements Doors {
   readonly #doors: Doors;
   readonly #mover: AddressMover;
   readonly #log: (event: string, fields: Fields) => void;
-  readonly #moves: ReadonlyMap<VolumeName, Move>;
+  readonly #moves = new Map<VolumeName, Move>();
 
   constructor(
     doors: Doors,
@@ -42,10 +42,14 @@ export class MovingDoors implements Doors {
     this.#doors = doors;
     this.#mover = mover;
     this.#log = log;
-    const fresh = (config: VolumeConfig): Move => {
-      return { config, wish: 'down', told: [], running: false, state: 'down', announcing: null, turn: 0 };
-    };
-    this.#moves = new Map(volumes.map((config) => [config.name as VolumeName, fresh(config)]));
+    for (const config of volumes) this.moves(config);
+  }
+
+  /** The address of this volume moves, too. Once for each volume. */
+  moves(config: VolumeConfig): void {
+    if (this.#moves.has(config.name as VolumeName)) return;
+    const fresh = { wish: 'down', told: [], running: false, state: 'down', announcing: null, turn: 0 } as const;
+    this.#moves.set(config.name as VolumeName, { config, ...fresh, told: [] });
   }
 
   open(volume: VolumeName, epoch: Epoch, service: VolumeService, done: Done): void {

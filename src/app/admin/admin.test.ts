@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import type { ServerControl } from '../../core/server.ts';
 import type { ServerStatus } from '../../core/status.ts';
+import { History } from '../history.ts';
 import { AdminClient } from './client.ts';
 import { Challenges, Prover, authorization, sameProof } from './proof.ts';
 import { startAdmin } from './server.ts';
@@ -17,7 +18,12 @@ const KEY = Buffer.from('a key of the cluster that is long enough');
 function fakeControl(calls: string[]): ServerControl {
   return {
     start: () => undefined,
-    status: () => ({ server: 'a', volumes: [{ volume: 'one' }], peers: [] }) as unknown as ServerStatus,
+    status: () =>
+      ({
+        server: 'a',
+        volumes: [{ volume: 'one', takeoverRefusal: 'it cannot' }],
+        peers: [],
+      }) as unknown as ServerStatus,
     takeover(volume, progress, done) {
       calls.push(`takeover ${volume}`);
       progress('drains');
@@ -40,6 +46,13 @@ function fakeControl(calls: string[]): ServerControl {
   };
 }
 
+/** What these tests do not look at. */
+const REST = {
+  history: new History(assert.fail),
+  machine: { virtual: false, why: 'it is a test' },
+  reload: () => Promise.reject(new Fault('refused', 'the file has a mistake')),
+};
+
 interface World {
   readonly port: number;
   readonly calls: string[];
@@ -50,6 +63,9 @@ async function start(t: TestContext, control?: ServerControl): Promise<World> {
   const port = await freePort();
   const calls: string[] = [];
   const bugs: unknown[] = [];
+  const history = new History(assert.fail);
+  history.add('claim.begin', 'info', { volume: 'one', why: 'a test' });
+  history.add('serving', 'info', { volume: 'one' });
   const admin = await startAdmin({
     address: { host: '127.0.0.1', port },
     cluster: 'test',
@@ -58,6 +74,12 @@ async function start(t: TestContext, control?: ServerControl): Promise<World> {
     ended: (server, incarnation) => {
       calls.push(`ended ${server} ${incarnation}`);
       return server === 'b';
+    },
+    history,
+    machine: { virtual: false, why: 'it is a test' },
+    reload: async () => {
+      calls.push('reload');
+      return { added: ['two'], remarks: [] };
     },
     nowMs: () => performance.now(),
     bug: (error) => bugs.push(error),
@@ -114,6 +136,33 @@ test('a takeover tells each step and its report', async (t) => {
   assert.deepEqual(steps, ['drains', 'quiesces, with a line\nbreak in it and "quotes"']);
   assert.equal(report.pauseMs, 42);
   assert.deepEqual(calls, ['takeover one']);
+});
+
+test('a drain, a reload and the event history', async (t) => {
+  const { port, calls } = await start(t);
+  const steps: string[] = [];
+  assert.deepEqual(await client(port).drain('one', (text) => steps.push(text)), { bytes: 8_192 });
+  assert.deepEqual(steps, ['8192 bytes to go']);
+  assert.deepEqual(await client(port).reload(), { added: ['two'], remarks: [] });
+  assert.deepEqual(calls, ['drain one', 'reload']);
+  const events = await client(port).events(0, 10);
+  assert.deepEqual(
+    events.map(({ number, event }) => `${number} ${event}`),
+    ['1 claim.begin', '2 serving'],
+  );
+  assert.deepEqual((await client(port).events(1, 10)).length, 1);
+  assert.deepEqual((await client(port).events(0, 1))[0]?.event, 'serving');
+  await assert.rejects(
+    client(port).drain('none', () => undefined),
+    /has no volume "none"/,
+  );
+});
+
+test('the status of an earlier version is completed with what it does not tell', async (t) => {
+  const { port } = await start(t);
+  const [volume] = (await client(port).status()).status.volumes;
+  assert.deepEqual(volume?.brake, { handover: null, giveback: null });
+  assert.deepEqual(volume?.takeoverRefusals, ['it cannot']);
 });
 
 test('faults come back as they were', async (t) => {
@@ -217,7 +266,7 @@ test('an address that is taken is refused with a sentence', async (t) => {
   const { port } = await start(t);
   const options = { address: { host: '127.0.0.1', port }, cluster: 't', clusterKey: KEY, control: fakeControl([]) };
   await assert.rejects(
-    startAdmin({ ...options, ended: () => true, nowMs: () => 0, bug: () => undefined }),
+    startAdmin({ ...options, ...REST, ended: () => true, nowMs: () => 0, bug: () => undefined }),
     (error) => error instanceof Fault && /cannot listen at the admin address/.test(error.message),
   );
 });

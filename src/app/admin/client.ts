@@ -5,16 +5,21 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { Fault } from '../../base/fault.ts';
 import type { FaultKind } from '../../base/fault.ts';
+import type { DrainReport } from '../../core/drain.ts';
 import type { HandoverReport } from '../../core/server.ts';
+import type { VolumeStatus } from '../../core/status.ts';
+import type { PastEvent } from '../history.ts';
 import type { Address } from '../config/units.ts';
 import { formatAddress } from '../config/units.ts';
-import type { ErrorAnswer, ProgressLine, StatusAnswer } from './messages.ts';
+import type { ErrorAnswer, EventsAnswer, ProgressLine, ReloadAnswer, StatusAnswer } from './messages.ts';
 import { authorization, PROOF_HEADER, Prover, sameProof } from './proof.ts';
 
 /** Longest answer that is read: the status of 64 volumes takes less than a tenth of it. */
 const MOST_ANSWER_BYTES = 4 << 20;
-/** A takeover that says nothing for so long is given up by the asker. It may go on. */
-const SILENT_TAKEOVER_MS = 60_000;
+/** A takeover or drain that says nothing for so long is given up by the asker. It may go on. */
+const SILENT_MS = 60_000;
+/** A server that finds new volumes makes their journals, ms: 64 GiB of zeroes at some hundred MiB/s. */
+const RELOAD_MS = 300_000;
 
 /** No answer came: the server is down, or something is between. */
 export class Unreachable extends Error {
@@ -30,7 +35,7 @@ export class AdminClient {
   readonly #prover: Prover;
   readonly #deadlineMs: number;
 
-  /** `deadlineMs` bounds each request but a takeover. */
+  /** `deadlineMs` bounds each request but those that do long work. */
   constructor(address: Address, clusterKey: Buffer, deadlineMs: number) {
     this.address = address;
     this.#prover = new Prover(clusterKey);
@@ -39,7 +44,7 @@ export class AdminClient {
 
   /** What the server says of itself. Throws `Unreachable` or a Fault. */
   async status(): Promise<StatusAnswer> {
-    return (await this.#ask('GET', '/v1/status', '')) as StatusAnswer;
+    return completed((await this.#ask('GET', '/v1/status', '')) as StatusAnswer);
   }
 
   async acceptLoss(volume: string): Promise<void> {
@@ -51,11 +56,30 @@ export class AdminClient {
     await this.#ask('POST', '/v1/ended', JSON.stringify({ server, incarnations }));
   }
 
+  /** What the server told of late: numbers above `after`, at most the newest `most`; 0 for all that it keeps. */
+  async events(after: number, most: number): Promise<readonly PastEvent[]> {
+    return ((await this.#ask('GET', `/v1/events?after=${after}&most=${most}`, '')) as EventsAnswer).events;
+  }
+
+  /** Has the server read its configuration again and look for volumes that were created. */
+  async reload(): Promise<ReloadAnswer> {
+    return (await this.#ask('POST', '/v1/reload', '', RELOAD_MS)) as ReloadAnswer;
+  }
+
   /** Has the server take the volume over, telling each step. */
   async takeover(volume: string, progress: (text: string) => void): Promise<HandoverReport> {
+    return (await this.#streamed('/v1/takeover', volume, progress)) as HandoverReport;
+  }
+
+  /** Has the server write out what it holds of the volume, telling each step. */
+  async drain(volume: string, progress: (text: string) => void): Promise<DrainReport> {
+    return (await this.#streamed('/v1/drain', volume, progress)) as DrainReport;
+  }
+
+  async #streamed(path: string, volume: string, progress: (text: string) => void): Promise<unknown> {
     const body = JSON.stringify({ volume });
     const challenge = await this.#challenge();
-    const response = await this.#send('POST', '/v1/takeover', body, challenge, SILENT_TAKEOVER_MS);
+    const response = await this.#send('POST', path, body, challenge, SILENT_MS);
     if (response.headers['content-type'] !== 'application/x-ndjson') {
       await this.#read(response, challenge);
       throw new Fault('corrupt', `the answer from ${formatAddress(this.address)} is not what was asked for`);
@@ -73,13 +97,13 @@ export class AdminClient {
     }
     throw new Unreachable(
       this.address,
-      'it fell silent before the takeover had ended; `holdfast status` shows what became of it',
+      'it fell silent before that had ended; `holdfast status` shows what became of it',
     );
   }
 
-  async #ask(method: string, path: string, body: string): Promise<unknown> {
+  async #ask(method: string, path: string, body: string, deadlineMs: number = this.#deadlineMs): Promise<unknown> {
     const challenge = await this.#challenge();
-    return this.#read(await this.#send(method, path, body, challenge, this.#deadlineMs), challenge);
+    return this.#read(await this.#send(method, path, body, challenge, deadlineMs), challenge);
   }
 
   async #challenge(): Promise<string> {
@@ -137,6 +161,24 @@ export class AdminClient {
       sent.end(body);
     });
   }
+}
+
+/** What a server of an earlier version does not tell, while the servers are upgraded one by one. */
+function completed(answer: StatusAnswer): StatusAnswer {
+  const machine = answer.machine ?? { virtual: false, why: 'an earlier version of Holdfast, which does not look' };
+  const volumes = answer.status.volumes.map((volume): VolumeStatus => {
+    const untold: Partial<VolumeStatus> = {
+      takeoverRefusals: volume.takeoverRefusal === null ? [] : [volume.takeoverRefusal],
+      handoverRefusals: [],
+      brake: { handover: null, giveback: null },
+      finding: null,
+      degraded: 'write-through',
+      reads: 'leased',
+      giveback: 'manual',
+    };
+    return { ...untold, ...volume };
+  });
+  return { ...answer, machine, status: { ...answer.status, volumes } };
 }
 
 /** A connection's error in a few words. */

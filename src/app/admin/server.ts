@@ -14,8 +14,11 @@ import type { ServerControl } from '../../core/server.ts';
 import type { Address } from '../config/units.ts';
 import { formatAddress } from '../config/units.ts';
 import { done } from '../exit.ts';
+import type { History } from '../history.ts';
+import type { Reloaded } from '../late-volumes.ts';
+import type { Judgement } from '../machine/virtual.ts';
 import { endedReport, volumeRequest } from './messages.ts';
-import type { ErrorAnswer, ProgressLine, StatusAnswer } from './messages.ts';
+import type { ErrorAnswer, EventsAnswer, ProgressLine, StatusAnswer } from './messages.ts';
 import { Challenges, PROOF_HEADER, Prover, readAuthorization, sameProof } from './proof.ts';
 
 /** Requests are names of volumes. */
@@ -30,6 +33,10 @@ export interface AdminOptions {
   readonly control: ServerControl;
   /** A supervisor reports that an incarnation of its server has ended; false when there is no such other server. */
   readonly ended: (server: ServerId, incarnation: Incarnation) => boolean;
+  readonly history: History;
+  readonly machine: Judgement;
+  /** Reads the configuration again. Throws a Fault. */
+  readonly reload: () => Promise<Reloaded>;
   /** A clock that never steps, in milliseconds. */
   readonly nowMs: () => number;
   /** Told of an exception within a request: a bug. */
@@ -118,6 +125,7 @@ function adminRoutes(options: AdminOptions): Hono<{ Variables: Variables }> {
       cluster: options.cluster,
       pid: process.pid,
       upMs: options.nowMs() - startedMs,
+      machine: options.machine,
       status: options.control.status(),
     };
     return answer(c, 200, value);
@@ -125,7 +133,25 @@ function adminRoutes(options: AdminOptions): Hono<{ Variables: Variables }> {
   app.post('/v1/takeover', (c) => {
     const volume = readVolume(c, options.control);
     if (volume instanceof Fault) return fail(c, volume);
-    return streamTakeover(c, options, prover, volume);
+    return streamed(c, prover, (progress, done) => options.control.takeover(volume, progress, done));
+  });
+  app.post('/v1/drain', (c) => {
+    const volume = readVolume(c, options.control);
+    if (volume instanceof Fault) return fail(c, volume);
+    return streamed(c, prover, (progress, done) => options.control.drain(volume, progress, done));
+  });
+  app.get('/v1/events', (c) => {
+    const number = (name: string): number => Number(c.req.query(name) ?? 0);
+    const value: EventsAnswer = { events: options.history.after(number('after') || 0, number('most') || undefined) };
+    return answer(c, 200, value);
+  });
+  app.post('/v1/reload', async (c) => {
+    try {
+      return answer(c, 200, await options.reload());
+    } catch (error) {
+      if (error instanceof Fault) return fail(c, error);
+      throw error;
+    }
   });
   app.post('/v1/accept-loss', async (c) => {
     const volume = readVolume(c, options.control);
@@ -176,22 +202,26 @@ function readVolume(c: AdminContext, control: ServerControl): VolumeName | Fault
   return known ? name : new Fault('missing', `this server has no volume "${name}"`);
 }
 
-/** Each step as one proven line. The takeover goes on even if nobody listens any more. */
-function streamTakeover(c: AdminContext, options: AdminOptions, prover: Prover, volume: VolumeName): Response {
+type Streamed<Report> = (
+  progress: (text: string) => void,
+  done: (fault: Fault | null, report: Report | null) => void,
+) => void;
+
+/** Each step as one proven line. What was asked for goes on even if nobody listens any more. */
+function streamed<Report>(c: AdminContext, prover: Prover, run: Streamed<Report>): Response {
   const challenge = c.get('challenge');
   c.header('content-type', 'application/x-ndjson');
   return stream(c, async (out) => {
     let index = 0;
     let last: Promise<unknown> = Promise.resolve();
-    const say = (line: ProgressLine): void => {
+    const say = (line: ProgressLine<Report>): void => {
       const text = JSON.stringify(line);
       const proven = `${prover.line(challenge, index, text)} ${text}\n`;
       index += 1;
       last = last.then(() => out.write(proven));
     };
     await new Promise<void>((resolve) => {
-      options.control.takeover(
-        volume,
+      run(
         (text) => say({ progress: text }),
         (fault, report) => {
           if (report !== null) say({ done: report });

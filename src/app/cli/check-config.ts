@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/load.ts';
 import { formatAddress } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
+import { judge, lookAround } from '../machine/virtual.ts';
 import { paintFor, table } from '../style.ts';
 import { sizeWords } from '../words.ts';
 import { count, faultsAre, mistakeLine } from './common.ts';
@@ -35,6 +36,12 @@ function summary(config: Config): string {
     `${volume.servers.join(' > ')}${volume.servers.length === 1 ? paint('warn', ' (no partner: not mirrored)') : ''}`,
     volume.store === 'memory' ? paint('warn', 'memory') : volume.store,
     volume.degraded,
+    `reads ${volume.reads ?? 'by machine'}`,
   ]);
-  return [`${paint('good', 'ok')}  ${head}`, ...table(rows)].join('\n');
+  const lines = [`${paint('good', 'ok')}  ${head}`, ...table(rows)];
+  if (volumes.some((volume) => volume.reads === null)) {
+    const { virtual, why } = judge(lookAround());
+    lines.push(paint('dim', `  reads by machine: ${virtual ? 'confirmed' : 'leased'} on this one, ${why}`));
+  }
+  return lines.join('\n');
 }

@@ -1,5 +1,7 @@
 /** `holdfast serve`: one server of the cluster, until a signal. */
 import type { Command } from 'commander';
+import { loadConfig } from '../config/load.ts';
+import type { Config, VolumeConfig } from '../config/load.ts';
 import { ExitCode } from '../exit.ts';
 import { configOption, faultsAre, requireConfig, requireServer } from './common.ts';
 import { readClusterKey } from '../key.ts';
@@ -35,6 +37,15 @@ export function addServe(program: Command): void {
 const alone = async (...[config, server]: Parameters<typeof supervised>): Promise<ExitCode> =>
   (await import('../life.ts')).runServer(config, server);
 
+/** The volumes as the file has them now: some may have joined since the start. A file that is broken now changes nothing. */
+function volumesNow(config: Config): readonly VolumeConfig[] {
+  try {
+    return loadConfig(config.file).config?.volumes ?? config.volumes;
+  } catch {
+    return config.volumes;
+  }
+}
+
 async function supervised(
   config: ReturnType<typeof requireConfig>,
   server: ReturnType<typeof requireServer>,
@@ -42,10 +53,10 @@ async function supervised(
   const { supervise } = await import('../supervisor/supervisor.ts');
   const { addressMover, removeAddresses } = await import('../addresses/hooks.ts');
   const mover = addressMover(server);
-  const mine = config.volumes.filter((volume) => volume.servers.includes(server.name));
   return supervise(config, server, {
     cleanUp: async (log) => {
       if (mover === null) return;
+      const mine = volumesNow(config).filter((volume) => volume.servers.includes(server.name));
       await removeAddresses(mover, mine, (volume, fault) =>
         log.note('address.failed', { volume: volume.name, why: fault.message }),
       );

@@ -54,11 +54,20 @@ const VOLUME = {
   oldestMs: 120,
   waitingRequests: 0,
   takeoverRefusal: 'it owns the volume',
+  takeoverRefusals: ['it owns the volume'],
+  handoverRefusals: [],
+  degraded: 'journal',
+  reads: 'confirmed',
+  giveback: 'manual',
+  brake: { handover: null, giveback: null },
+  finding: null,
   loss: null,
   losses: [],
   store: { id: 's', kind: 'journal', capacityBytes: 64 << 20, usedBytes: 5 << 20 },
   aside: [],
 } as unknown as VolumeStatus;
+
+const MACHINE = { virtual: true, why: 'the processor has the flag "hypervisor"' };
 
 function view(index: number, volume: Partial<VolumeStatus> | null): ServerView {
   const server = CONFIG.servers[index];
@@ -83,7 +92,7 @@ function view(index: number, volume: Partial<VolumeStatus> | null): ServerView {
     ],
     volumes: [{ ...VOLUME, ...volume }],
   } as unknown as ServerStatus;
-  return { server, answer: { cluster: 'test', pid: 1, upMs: 90_000, status }, silence: null };
+  return { server, answer: { cluster: 'test', pid: 1, upMs: 90_000, machine: MACHINE, status }, silence: null };
 }
 
 const text = (...views: ServerView[]): string => statusText(CONFIG, views, (_tone, plain) => plain);
@@ -115,6 +124,38 @@ test('the owner is down and the survivor claims', () => {
   assert.match(shown, /owner +b \(preferred: a\)/);
   assert.match(shown, /takeover +no: a does not answer/);
   assert.match(shown, /server a {2}no answer {2}no answer from there/);
+});
+
+test('what an administrator decides by: policies, brakes, what was noticed', () => {
+  const brake = { why: 'the owner changed 3 times within 10 minutes', leftMs: 61_000 };
+  const finding = { detector: 'system', why: 'no path to a carries', msAgo: 7_000 } as const;
+  const shown = text(
+    view(0, {
+      mirror: 'sole',
+      partner: null,
+      atRiskBytes: 5 << 20,
+      giveback: 'auto',
+      brake: { handover: brake, giveback: brake },
+    }),
+    view(1, { role: 'none', serving: false, finding }),
+  );
+  for (const line of [
+    /reads +confirmed {2}the processor has the flag "hypervisor"$/m,
+    /no partner +journal is in force: .* only in a's journal.*: 5 MiB now$/m,
+    /brake +on for another 61\.0 s {2}the owner changed 3 times/,
+    /noticed +by b 7\.0 s ago: its system \(detector b\), no path to a carries$/m,
+    /late I\/O of a frozen server/,
+  ])
+    assert.match(shown, line);
+  const away = { owner: 'b' as never, giveback: 'auto' as const };
+  const back = text(
+    view(0, { ...away, role: 'partner', serving: false, brake: { handover: null, giveback: brake } }),
+    view(1, { ...away, serving: true }),
+  );
+  assert.match(back, /giveback +by itself, not for another 61\.0 s {2}the owner changed 3 times/);
+  const inSync = text(view(0, {}), view(1, { role: 'partner', serving: false }));
+  assert.match(inSync, /no partner +journal would be in force: /);
+  assert.doesNotMatch(inSync, /brake +on|noticed/);
 });
 
 test('nobody answers', () => {

@@ -2,7 +2,7 @@
  * The status as a person reads it: one block for each volume with what matters at night, one line for each server and
  * each of its paths. Pure: statuses in, lines out.
  */
-import type { PathStatus, VolumeStatus } from '../../core/status.ts';
+import type { Detector, PathStatus, VolumeStatus } from '../../core/status.ts';
 import type { Config } from '../config/load.ts';
 import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
 import { startOf } from '../starts.ts';
@@ -15,14 +15,14 @@ import type { ServerView, VolumeView } from './common.ts';
 /** The whole status. */
 export function statusText(config: Config, servers: readonly ServerView[], paint: Paint): string {
   const lines: string[] = [];
-  for (const view of volumeViews(config, servers)) lines.push(...volumeBlock(view, config, paint), '');
+  for (const view of volumeViews(config, servers)) lines.push(...volumeBlock(view, config, servers, paint), '');
   lines.push(...serverBlock(servers, paint));
   const risks = acceptedRisks(config);
   if (risks.length > 0) lines.push('', ...risks.map((risk) => paint('warn', risk)));
   return lines.join('\n');
 }
 
-function volumeBlock(view: VolumeView, config: Config, paint: Paint): string[] {
+function volumeBlock(view: VolumeView, config: Config, servers: readonly ServerView[], paint: Paint): string[] {
   const { best } = view;
   const head = `${paint('strong', `volume ${view.config.name}`)}  ${sizeWords(view.config)} at ${formatAddress(view.config.address)}`;
   if (best === null)
@@ -37,9 +37,24 @@ function volumeBlock(view: VolumeView, config: Config, paint: Paint): string[] {
     ['mirror', `${mirrorOf(best, paint)}${best.mirrorWhy === '' ? '' : paint('dim', `  ${best.mirrorWhy}`)}`],
     ['epoch', `${best.epoch}, generation ${best.generation}`],
     ['not yet on the medium', undestaged(best, paint)],
+    ['no partner', degradedOf(best, paint)],
+    ['reads', readsOf(view, best, servers)],
     ['medium', mediumOf(view, config)],
     ['takeover', takeoverOf(view, paint)],
   ];
+  if (best.brake.handover !== null) {
+    const { why, leftMs } = best.brake.handover;
+    rows.push(['brake', `${paint('warn', 'on')} for another ${formatMs(leftMs)}  ${why}`]);
+  }
+  if (best.giveback === 'auto' && best.owner !== view.config.servers[0])
+    rows.push(['giveback', givebackOf(view, paint)]);
+  for (const [server, { finding }] of view.byServer) {
+    if (finding === null || finding.detector === null || finding.msAgo > FINDING_SHOWN_MS) continue;
+    rows.push([
+      'noticed',
+      `by ${server} ${formatMs(finding.msAgo)} ago: ${DETECTORS[finding.detector]}, ${finding.why}`,
+    ]);
+  }
   if (best.waitingRequests > 0) rows.push(['waiting', `${best.waitingRequests} requests wait`]);
   if (best.loss !== null)
     rows.push(['lost', paint('bad', `${best.loss}: \`holdfast accept-loss ${view.config.name}\` accepts it`)]);
@@ -65,6 +80,52 @@ function stateOf(view: VolumeView, best: VolumeStatus, paint: Paint): string {
 
 function mirrorOf(status: VolumeStatus, paint: Paint): string {
   return paint(status.mirror === 'in-sync' ? 'good' : 'warn', status.mirror);
+}
+
+/** What was noticed longer ago is in `holdfast events`. */
+const FINDING_SHOWN_MS = 3_600_000;
+
+/** As docs/failures.md names them. */
+const DETECTORS: Readonly<Record<Detector, string>> = {
+  process: 'its process (detector a)',
+  system: 'its system (detector b)',
+  io: 'its I/O (detector c)',
+};
+
+/** What the volume does without a partner, whether it does so now, and what that risks. */
+function degradedOf(status: VolumeStatus, paint: Paint): string {
+  const without = status.mirror === 'suspended' || status.mirror === 'sole';
+  const force = without ? paint('warn', `${status.degraded} is in force`) : `${status.degraded} would be in force`;
+  return `${force}: ${riskOf(status)}`;
+}
+
+function riskOf(status: VolumeStatus): string {
+  switch (status.degraded) {
+    case 'write-through':
+      return 'a write is answered once the synced medium has it; nothing rests on one server, writes are as slow as the medium';
+    case 'journal': {
+      const now = status.mirror === 'sole' ? `: ${formatBytes(status.atRiskBytes)} now` : '';
+      const whose = status.owner === null ? "the owner's" : `${status.owner}'s`;
+      return `a write is answered once it is in the journal; what the medium lacks is only in ${whose} journal and lost with its disk${now}`;
+    }
+    case 'stop':
+      return 'only reads are answered, writes wait; nothing rests on one server';
+  }
+}
+
+function readsOf(view: VolumeView, best: VolumeStatus, servers: readonly ServerView[]): string {
+  if (view.config.reads !== null) return `${best.reads}  as the configuration says`;
+  const server = [...view.byServer].find(([, status]) => status === best)?.[0];
+  const why = servers.find((one) => one.server.name === server)?.answer?.machine.why;
+  return `${best.reads}${why === undefined ? '' : `  ${why}`}`;
+}
+
+function givebackOf(view: VolumeView, paint: Paint): string {
+  const preferred = view.byServer.get(view.config.servers[0] ?? '');
+  if (preferred === undefined) return `by itself, once ${view.config.servers[0]} answers`;
+  const held = preferred.brake.giveback;
+  if (held !== null) return `by itself, ${paint('warn', 'not')} for another ${formatMs(held.leftMs)}  ${held.why}`;
+  return preferred.takeoverRefusal === null ? 'by itself, now' : `by itself, but ${preferred.takeoverRefusal}`;
 }
 
 function undestaged(status: VolumeStatus, paint: Paint): string {

@@ -5,9 +5,13 @@ import { ExitCode, Failure } from '../exit.ts';
 import { paintFor } from '../style.ts';
 import { askAll, configOption, openCluster, requireConfig } from './common.ts';
 import type { Cluster, ServerView } from './common.ts';
+import { EventReader, eventLine } from './events.ts';
+import type { ToldEvent } from './events.ts';
 import { statusText } from './status-text.ts';
 
 const WATCH_MS = 500;
+/** The newest events below the status. */
+const EVENTS_SHOWN = 12;
 
 interface Options {
   readonly config: string;
@@ -21,7 +25,7 @@ export function addStatus(program: Command): void {
     .description('show every volume and server')
     .addOption(configOption())
     .option('--json', 'as JSON, one line')
-    .option('-w, --watch', 'again and again until Ctrl-C')
+    .option('-w, --watch', 'again and again until Ctrl-C, with the newest events')
     .action(async (options: Options) => {
       const cluster = openCluster(requireConfig(options.config));
       if (options.watch === true) await watch(cluster, options.json === true);
@@ -42,9 +46,18 @@ function render(cluster: Cluster, servers: readonly ServerView[], json: boolean)
 /** Draws over itself in a terminal; elsewhere each look is printed behind the last one. Ends with the process. */
 async function watch(cluster: Cluster, json: boolean): Promise<never> {
   const over = process.stdout.isTTY === true && !json;
+  const paint = paintFor(process.stdout);
+  const reader = new EventReader(cluster);
+  let events: readonly ToldEvent[] = [];
   for (;;) {
-    const text = render(cluster, await askAll(cluster), json);
-    process.stdout.write(over ? `\u001b[H\u001b[2J${text}\n` : `${text}\n`);
+    const [views, told] = await Promise.all([askAll(cluster), json ? [] : reader.read(EVENTS_SHOWN)]);
+    events = [...events, ...told].slice(-EVENTS_SHOWN);
+    const text = [render(cluster, views, json)];
+    // Where nothing is drawn over, each event is printed once.
+    const shown = over ? events : told;
+    if (shown.length > 0)
+      text.push('', paint('strong', 'events'), ...shown.map((event) => `  ${eventLine(event, paint)}`));
+    process.stdout.write(over ? `\u001b[H\u001b[2J${text.join('\n')}\n` : `${text.join('\n')}\n`);
     await pause(WATCH_MS);
   }
 }

@@ -3,13 +3,14 @@
  * shows what the records say. It works on medium and coordinator themselves: no server needs to run.
  */
 import type { Command } from 'commander';
+import { Fault } from '../../base/fault.ts';
 import type { VolumeRecord } from '../../ports/coordinator.ts';
 import type { Config, VolumeConfig } from '../config/load.ts';
 import { formatAddress, formatBytes } from '../config/units.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { paintFor, table } from '../style.ts';
 import { mountCommand, sizeWords, volumeUri } from '../words.ts';
-import { configOption, requireConfig, requireVolume } from './common.ts';
+import { configOption, openCluster, requireConfig, requireVolume } from './common.ts';
 
 interface Options {
   readonly config: string;
@@ -37,6 +38,7 @@ export function addVolume(program: Command): void {
       process.stdout.write(
         `The ${found.type} volume "${name}"${found.type === 'block' ? ` of ${sizeWords(found)}` : ''} is created on the medium ${where}, id ${made.mediumId}.\n`,
       );
+      await tellServers(config, found);
     });
   volume
     .command('list')
@@ -68,6 +70,27 @@ export function addVolume(program: Command): void {
           `the volume "${name}" was never created: \`holdfast volume create ${name}\``,
         );
     });
+}
+
+/** Servers that run already take part for the volume at once; of the others it is said when they will. */
+async function tellServers(config: Config, volume: VolumeConfig): Promise<void> {
+  const cluster = openCluster(config);
+  const words = await Promise.all(
+    volume.servers.map(async (server) => {
+      try {
+        const { added, remarks } = await cluster.client(server).reload();
+        if (added.includes(volume.name)) return `${server} takes part for it now`;
+        const about = remarks.filter((remark) => remark.includes(`"${volume.name}"`));
+        if (about.length === 0) return `${server} takes part for it already`;
+        return `${server} runs, and does not take part for it: ${about.join('; ')}`;
+      } catch (error) {
+        if (!(error instanceof Fault))
+          return `${server} does not run, as far as can be seen: it takes part once it is started`;
+        return `${server} runs, and does not take part for it: ${error.message}; start it anew`;
+      }
+    }),
+  );
+  for (const word of words) process.stdout.write(`  ${word}\n`);
 }
 
 function listRow(volume: VolumeConfig, record: VolumeRecord | null): string[] {

@@ -60,7 +60,8 @@ interface AnyVolumeConfig {
   readonly store: 'journal' | 'memory';
   readonly capacityBytes: number;
   readonly degraded: 'write-through' | 'journal' | 'stop';
-  readonly reads: 'leased' | 'confirmed';
+  /** Null: as each server's machine wants it (../machine/virtual.ts). */
+  readonly reads: 'leased' | 'confirmed' | null;
   readonly giveback: 'manual' | 'auto';
 }
 /** One disk image, served over NBD. */
@@ -217,7 +218,7 @@ function toVolume(table: VolumeTable, medium: MediumConfig, servers: readonly Se
     store: table.store,
     capacityBytes: table['store-capacity'],
     degraded: table.degraded,
-    reads: table.reads,
+    reads: table.reads ?? null,
     giveback: table.giveback,
   } as const;
   if (table.type === 'files')

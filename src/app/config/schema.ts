@@ -259,9 +259,9 @@ const volume = z
       description:
         "What its owner does without a partner. `write-through`: a write is acknowledged once the synced medium has it. `journal`: once the owner's own journal has it. `stop`: only reads are answered.",
     }),
-    reads: z.enum(['leased', 'confirmed']).default('leased').meta({
+    reads: z.enum(['leased', 'confirmed']).optional().meta({
       description:
-        'What authorises a read. `leased`: a grant not older than the lease. `confirmed`: a grant asked for after the data were gathered, a round trip for each batch of reads; for machines that a hypervisor can pause.',
+        'What authorises a read. `leased`: a grant not older than the lease. `confirmed`: a grant asked for after the data were gathered, a round trip for each batch of reads; for machines that a hypervisor can pause. If left out, each server looks at its own machine: `confirmed` where it is virtual or cannot be told, else `leased`; `status` and `check-config` show which, and why.',
     }),
     giveback: z.enum(['manual', 'auto']).default('manual').meta({
       description:

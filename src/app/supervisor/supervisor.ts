@@ -73,6 +73,7 @@ class Supervisor {
   start(): void {
     process.on('SIGTERM', () => this.#signal('SIGTERM'));
     process.on('SIGINT', () => this.#signal('SIGINT'));
+    process.on('SIGHUP', () => this.#child?.kill('SIGHUP'));
     // However this process ends by itself, whoever was started to end with it does.
     if (process.env['HOLDFAST_ENDS_WITH_PARENT'] === '1') process.on('exit', () => this.#child?.kill('SIGKILL'));
     this.#startChild();
