@@ -72,6 +72,7 @@ export function applyCut(plan: WorldPlan, cut: Cut): WorldPlan {
   return {
     ...plan,
     servers,
+    programs: plan.programs.slice(0, servers),
     volumes,
     clients,
     faults,
@@ -90,6 +91,10 @@ function fitting(fault: PlannedFault, servers: number, volumes: readonly number[
     const volume = volumes.indexOf(aim.volume);
     if (volume < 0) return [];
     aim = { ...aim, volume };
+  }
+  if (trouble.kind === 'partition') {
+    const members = trouble.members.filter((s) => s < servers);
+    return members.length === 0 || members.length === servers ? [] : [{ when, trouble: { ...trouble, members }, aim }];
   }
   if (!('volume' in trouble)) return [{ when, trouble, aim }];
   const volume = volumes.indexOf(trouble.volume);

@@ -2,7 +2,17 @@
 import type { DegradedPolicy, Timings } from '../src/core/settings.ts';
 import type { StoreKind } from '../src/ports/store.ts';
 import { HOOKS } from './context.ts';
-import type { Aim, ClientPlan, FenceKind, PlannedFault, Trouble, VolumePlan, When, WorldPlan } from './plan.ts';
+import type {
+  Aim,
+  ClientPlan,
+  FenceKind,
+  PlannedFault,
+  Programs,
+  Trouble,
+  VolumePlan,
+  When,
+  WorldPlan,
+} from './plan.ts';
 import { Prng } from './prng.ts';
 import { STORMS, stormOf, type Storm } from './storms.ts';
 
@@ -72,6 +82,7 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     fence: fenceOf(prng.chance(0.4), more, coordinatorOnMedium),
     witness: prng.pick([0, 0.5, 1]),
     linkMs: prng.pick([0.2, 0.5, 2]),
+    ...dialectsOf(more, servers),
     mediumMs: prng.pick([0.5, 2, 8]),
     coordinatorMs: prng.pick([0.5, 2, 8]),
     punch: prng.chance(0.6),
@@ -81,6 +92,19 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     coordinatorOnMedium,
   };
   return plan;
+}
+
+/** Most worlds have one program; in the others the servers run several, and some change theirs when they restart. */
+function dialectsOf(prng: Prng, servers: number): Pick<WorldPlan, 'bytes' | 'programs'> {
+  const mixed = prng.chance(0.15);
+  const distant = mixed && prng.chance(0.1) ? prng.below(servers) : -1;
+  const programs = Array.from({ length: servers }, (_, server): Programs => {
+    if (!mixed) return { first: 'this', later: 'this' };
+    const first = prng.pick(['older', 'this', 'newer'] as const);
+    const later = prng.chance(0.5) ? first : prng.pick(['older', 'this', 'newer'] as const);
+    return { first: server === distant ? 'distant' : first, later };
+  });
+  return { bytes: mixed || prng.chance(0.05), programs };
 }
 
 /** One that takes the medium away takes a coordinator on it away as well: not told apart here. */
@@ -164,6 +188,7 @@ const MENU: readonly (readonly [Trouble['kind'], number])[] = [
   ['reset', 2],
   ['slow-link', 2],
   ['isolate', 4],
+  ['partition', 3],
   ['coordinator', 4],
   ['medium', 4],
   ['full', 1],
@@ -282,6 +307,10 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
       const link = prng.chance(0.7);
       const coordinator = prng.chance(0.6);
       return { kind, server, link, coordinator: coordinator || !link, clients: prng.chance(0.3), forMs };
+    }
+    case 'partition': {
+      const members = shuffled(prng, servers).slice(0, prng.int(1, servers - 1));
+      return { kind, members, coordinator: prng.pick(['members', 'others', 'both']), forMs };
     }
     case 'coordinator':
       return {

@@ -47,8 +47,8 @@ export class Faults {
     this.#mend();
     for (const host of world.hosts) {
       if (host.life === null) world.ctx.after(world.prng.between(0, 300), () => world.boot(host));
-      // A failed store needs a new process: its operator restarts it.
-      else if (host.stores.some((s) => s.failed)) this.#restart(host, 200);
+      // A failed store needs a new process, and one that nobody understands a program that somebody does.
+      else if (host.stores.some((s) => s.failed) || world.programOf(host) === 'distant') this.#restart(host, 200);
     }
   }
 
@@ -144,6 +144,8 @@ export class Faults {
       }
       case 'isolate':
         return this.#isolate(t);
+      case 'partition':
+        return this.#partition(t);
       case 'coordinator':
         for (const h of t.server === null ? world.hosts : [host(t.server)]) {
           this.#coordinator(h, t.mode);
@@ -280,6 +282,18 @@ export class Faults {
       if (t.coordinator) this.#coordinator(host, 'fine');
       world.street.unreachable.delete(host.index);
     });
+  }
+
+  #partition(t: Extract<Trouble, { kind: 'partition' }>): void {
+    const { hosts } = this.#world;
+    const inside = (host: Host): boolean => t.members.includes(host.index);
+    for (const one of hosts) {
+      for (const other of hosts)
+        if (inside(one) && !inside(other)) this.#cut(one.index, other.index, null, true, t.forMs);
+      if (t.coordinator === 'both' || inside(one) === (t.coordinator === 'members')) continue;
+      this.#coordinator(one, 'hang');
+      this.#later(t.forMs, () => this.#coordinator(one, 'fine'));
+    }
   }
 
   #coordinator(host: Host, mode: Host['coordinator']['mode']): void {

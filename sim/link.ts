@@ -2,10 +2,15 @@
  * The simulated network between servers: independent paths, each with at most one connection at a time, in order
  * within a connection and in no order between paths. A cut holds messages back (they come late) or loses them with
  * the connection; a dead process is refused by its host, a dead host is silent, a frozen process accepts and says nothing.
+ * Two programs that have no version in common refuse each other; in worlds with `bytes`, messages travel as the real
+ * codec writes them at the version that the two ends agreed on (`dialect.ts`).
  */
+import { Fault } from '../src/base/fault.ts';
 import type { ServerId } from '../src/base/names.ts';
+import { chooseVersion } from '../src/wire/link-conversation.ts';
 import type { Link, LinkEvents, LinkMessage, PathRef } from '../src/ports/link.ts';
 import type { Context } from './context.ts';
+import { offerOf, Speech, type Offer } from './dialect.ts';
 import type { Life } from './life.ts';
 import type { Prng } from './prng.ts';
 
@@ -19,12 +24,23 @@ export interface Station {
   hostUp: boolean;
 }
 
+interface Parcel {
+  /** When it arrives, unless a cut holds it back. */
+  at: number;
+  readonly arrive: () => void;
+}
+
 interface Direction {
+  /** Nothing that is sent from now on arrives before. */
   lastAt: number;
-  /** Messages held back by a cut, in order. */
-  held: (() => void)[];
+  /** What is under way, in order. */
+  readonly queue: Parcel[];
+  /** The first parcel's arrival is on the agenda. */
+  moving: boolean;
   /** What is under way when this is set is lost. */
   lost: boolean;
+  /** How messages are put into bytes; null where they travel as they are. */
+  readonly speech: Speech | null;
 }
 
 interface Connection {
@@ -55,29 +71,45 @@ class Wire {
   #attempting = false;
   readonly #ctx: Context;
   readonly #prng: Prng;
+  readonly #bytes: boolean;
 
-  constructor(ctx: Context, prng: Prng, a: Station, b: Station, path: number, latencyMs: number) {
+  constructor(ctx: Context, prng: Prng, a: Station, b: Station, path: number, latencyMs: number, bytes: boolean) {
     this.#ctx = ctx;
     this.#prng = prng;
     this.sides = [a, b];
     this.path = path;
     this.latencyMs = latencyMs;
+    this.#bytes = bytes;
   }
 
   send(link: SimLink, side: 0 | 1, message: LinkMessage): boolean {
     const connection = this.connection;
     if (connection === null || !connection.open[side] || connection.ends[side] !== link) return false;
-    const other = side === 0 ? 1 : 0;
-    this.#carry(connection, side, () => {
-      const receiver = connection.ends[other];
-      if (!connection.open[other]) return;
-      this.#ctx.digest.text(message.type);
-      if (message.type === 'mirror') this.#ctx.hook('mirror-received', this.sides[other].index);
-      receiver.life.call(() => {
-        if (connection.open[other]) receiver.events?.message(this.refFrom(other), link.life.incarnation, message);
-      });
+    const direction = connection.directions[side];
+    if (this.cuts[side] > 0 && direction.queue.length >= HELD_MESSAGES) {
+      this.drop(side);
+      return true;
+    }
+    const { speech } = direction;
+    const sent = speech === null ? snapshot(message) : speech.say(message);
+    this.#post(direction, side, () => {
+      if (!direction.lost) this.#deliver(connection, side, link, sent);
     });
     return true;
+  }
+
+  #deliver(connection: Connection, side: 0 | 1, sender: SimLink, sent: LinkMessage | Buffer): void {
+    const other = side === 0 ? 1 : 0;
+    const receiver = connection.ends[other];
+    const { speech } = connection.directions[side];
+    const message = speech !== null && Buffer.isBuffer(sent) ? speech.hear(sent) : (sent as LinkMessage);
+    if (!connection.open[other]) return;
+    if (message instanceof Fault) return this.#ctx.fail('port contract', `the link: ${message.message}`);
+    this.#ctx.digest.text(message.type);
+    if (message.type === 'mirror') this.#ctx.hook('mirror-received', this.sides[other].index);
+    receiver.life.call(() => {
+      if (connection.open[other]) receiver.events?.message(this.refFrom(other), sender.life.incarnation, message);
+    });
   }
 
   /** Side `side` lets go of the connection; the other hears of it when the path carries it there, behind what it carries. */
@@ -88,9 +120,7 @@ class Wire {
     const direction = connection.directions[side];
     if (!orderly && this.#prng.chance(0.5)) direction.lost = true;
     const other = side === 0 ? 1 : 0;
-    const bye = () => this.#close(connection, other, 'closed');
-    if (this.cuts[side] > 0 || direction.held.length > 0) direction.held.push(bye);
-    else this.#inOrder(direction, side, bye);
+    this.#post(direction, side, () => this.#close(connection, other, 'closed'));
     this.attemptSoon();
   }
 
@@ -127,14 +157,32 @@ class Wire {
   healed(side: 0 | 1): void {
     if (this.cuts[side] > 0 || this.connection === null) return;
     const direction = this.connection.directions[side];
-    const held = direction.held.splice(0);
-    for (const run of held) this.#inOrder(direction, side, run);
+    let at = this.#ctx.now + this.#delay(side);
+    for (const parcel of direction.queue) at = parcel.at = Math.max(at, parcel.at);
+    direction.lastAt = Math.max(direction.lastAt, at);
+    this.#move(direction, side);
   }
 
-  #inOrder(direction: Direction, side: 0 | 1, run: () => void): void {
+  /** Sends it on its way, behind what is on its way already. */
+  #post(direction: Direction, side: 0 | 1, arrive: () => void): void {
     const at = Math.max(direction.lastAt, this.#ctx.now + this.#delay(side));
     direction.lastAt = at;
-    this.#ctx.after(at - this.#ctx.now, run);
+    direction.queue.push({ at, arrive });
+    this.#move(direction, side);
+  }
+
+  /** The first parcel arrives when its time has come; a cut stops it, and with it all that come behind. */
+  #move(direction: Direction, side: 0 | 1): void {
+    const first = direction.queue[0];
+    if (direction.moving || first === undefined) return;
+    direction.moving = true;
+    this.#ctx.after(first.at - this.#ctx.now, () => {
+      direction.moving = false;
+      if (this.cuts[side] > 0 && this.connection?.directions[side] === direction) return;
+      direction.queue.shift();
+      this.#move(direction, side);
+      first.arrive();
+    });
   }
 
   attemptSoon(): void {
@@ -168,9 +216,26 @@ class Wire {
       this.attemptSoon();
       return;
     }
+    const version = chooseVersion(a.link.offer, b.link.offer);
+    if (version === null) {
+      for (const side of [0, 1] as const) {
+        const { link } = this.sides[side];
+        if (link !== null && (old === null || !old.open[side])) this.#tellDown(link, side, 'protocol');
+      }
+      this.attemptSoon();
+      return;
+    }
     if (old !== null) for (const side of [0, 1] as const) this.#close(old, side, 'closed');
-    const fresh = (): Direction => ({ lastAt: 0, held: [], lost: false });
-    const connection: Connection = { ends: [a.link, b.link], open: [true, true], directions: [fresh(), fresh()] };
+    this.#ctx.digest.number(version);
+    const fresh = (speaker: SimLink): Direction => ({
+      lastAt: 0,
+      queue: [],
+      moving: false,
+      lost: false,
+      speech: this.#bytes ? new Speech(version, speaker.offer, this.#prng.below(1_000)) : null,
+    });
+    const ends = [a.link, b.link] as const;
+    const connection: Connection = { ends, open: [true, true], directions: [fresh(a.link), fresh(b.link)] };
     this.connection = connection;
     for (const side of [0, 1] as const) {
       const link = connection.ends[side];
@@ -205,23 +270,9 @@ class Wire {
     this.attemptSoon();
   }
 
-  #tellDown(link: SimLink, side: 0 | 1, reason: 'refused' | 'unreachable'): void {
-    link.life.call(() => link.events?.down(this.refFrom(side), reason, `the connection was ${reason}`));
-  }
-
-  #carry(connection: Connection, side: 0 | 1, arrive: () => void): void {
-    const direction = connection.directions[side];
-    const run = () => {
-      if (direction.lost) return;
-      if (this.cuts[side] > 0 && this.connection === connection) direction.held.push(run);
-      else arrive();
-    };
-    if (this.cuts[side] > 0 || direction.held.length > 0) {
-      if (direction.held.length < HELD_MESSAGES) direction.held.push(run);
-      else this.drop(side);
-      return;
-    }
-    this.#inOrder(direction, side, run);
+  #tellDown(link: SimLink, side: 0 | 1, reason: 'refused' | 'unreachable' | 'protocol'): void {
+    const detail = reason === 'protocol' ? 'no protocol version in common' : `the connection was ${reason}`;
+    link.life.call(() => link.events?.down(this.refFrom(side), reason, detail));
   }
 
   #delay(from: 0 | 1): number {
@@ -236,13 +287,16 @@ export class Network {
   readonly wires: Wire[] = [];
   readonly #stations: readonly Station[];
 
-  constructor(ctx: Context, prng: Prng, stations: readonly Station[], paths: number, latencyMs: number) {
+  /** Told of every agreement to a handover that leaves a server. */
+  onAgreed: ((life: Life, volume: string) => void) | null = null;
+
+  constructor(ctx: Context, prng: Prng, stations: readonly Station[], paths: number, latencyMs: number, bytes = false) {
     this.#stations = stations;
     for (const a of stations) {
       for (const b of stations) {
         if (a.index >= b.index) continue;
         for (let path = 0; path < paths; path++) {
-          this.wires.push(new Wire(ctx, prng, a, b, path, latencyMs * prng.between(0.5, 2)));
+          this.wires.push(new Wire(ctx, prng, a, b, path, latencyMs * prng.between(0.5, 2), bytes));
         }
       }
     }
@@ -297,6 +351,7 @@ export class Network {
 export class SimLink implements Link {
   readonly peers: ReadonlyMap<ServerId, { readonly paths: number }>;
   readonly life: Life;
+  readonly offer: Offer;
   events: LinkEvents | null = null;
   readonly connected: Record<string, Connection> = {};
   readonly #ctx: Context;
@@ -309,7 +364,9 @@ export class SimLink implements Link {
     station: Station,
     life: Life,
     peers: ReadonlyMap<ServerId, { readonly paths: number }>,
+    offer: Offer = offerOf('this'),
   ) {
+    this.offer = offer;
     this.#ctx = ctx;
     this.#network = network;
     this.#station = station;
@@ -329,8 +386,7 @@ export class SimLink implements Link {
     const side = wire.sides[0] === this.#station ? 0 : 1;
     // The process knows of a connection only once it was told that the path is up.
     if (this.connected[`${at.peer}/${at.path}`] !== wire.connection) return false;
-    const copy = snapshot(message);
-    const sent = wire.send(this, side, copy);
+    const sent = wire.send(this, side, message);
     if (sent) this.#watch(message, wire.sides[side === 0 ? 1 : 0].index);
     return sent;
   }
@@ -384,8 +440,9 @@ export class SimLink implements Link {
       case 'tail-ask':
         return ctx.hook('tail-asked', from);
       case 'handover-answer':
-        if (message.state === 'agreed') ctx.hook('agreed-sent', from);
-        return;
+        if (message.state !== 'agreed') return;
+        this.#network.onAgreed?.(this.life, message.volume);
+        return ctx.hook('agreed-sent', from);
       default:
         return;
     }

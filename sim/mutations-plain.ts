@@ -59,6 +59,20 @@ export const PLAIN: readonly Mutation[] = [
     within: 900,
   },
   {
+    id: 'P5b',
+    what: 'the lease of a server that a fence keeps from the medium is not waited for',
+    edits: [
+      edit(
+        'claim',
+        'this.#fenced.add(victim); return this.#fence();',
+        'this.#unproven = this.#unproven.filter((holder) => holder !== victim); return this.#fence();',
+      ),
+    ],
+    worlds: storm('late-io'),
+    seeds: [],
+    within: 1500,
+  },
+  {
     id: 'P6',
     what: 'what the partner received counts as stored',
     edits: [

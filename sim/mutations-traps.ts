@@ -174,6 +174,27 @@ export const TRAPS: readonly Mutation[] = [
     within: 200,
   },
   {
+    id: 'T13',
+    what: 'acknowledgements are not tied to store, generation and incarnation',
+    edits: [
+      edit(
+        'owner/partnership',
+        'this.mirrors.all().find((mirror) => mirror.peer === from && mirror.generation === generation) ?? null',
+        'this.mirrors.all().find((mirror) => mirror.peer === from && generation > 0) ?? null',
+      ),
+      edit(
+        'owner/partnership',
+        '(mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position))',
+        'mirror.hear(position, gap)',
+      ),
+      edit('owner/mirror', 'if (this.store !== null && position.store !== this.store) return false;', ''),
+      edit('peers', '|| peer.incarnation !== incarnation) return;', ') return;'),
+    ],
+    worlds: storm('stray-words'),
+    seeds: [],
+    within: 1000,
+  },
+  {
     id: 'T14',
     what: 'the swap compares the epoch only',
     edits: [],
@@ -298,6 +319,22 @@ export const TRAPS: readonly Mutation[] = [
     ],
     seeds: [6, 8],
     within: 300,
+  },
+  {
+    id: 'T25b',
+    what: 'a claim does not run the fence: what a frozen server had in hand lands later',
+    edits: [edit('claim', 'if (victim === undefined) return this.#wait();', 'return this.#wait();')],
+    worlds: storm('late-io'),
+    seeds: [],
+    within: 500,
+  },
+  {
+    id: 'T25c',
+    what: 'a fence that failed counts as done',
+    edits: [edit('claim', "if (fault === null) { this.#why = '';", "if (fault !== undefined) { this.#why = '';")],
+    worlds: storm('late-io'),
+    seeds: [],
+    within: 1000,
   },
   {
     id: 'T25',

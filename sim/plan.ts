@@ -5,6 +5,7 @@
 import type { DegradedPolicy, ReadPolicy, Timings } from '../src/core/settings.ts';
 import type { StoreKind } from '../src/ports/store.ts';
 import type { Hook } from './context.ts';
+import type { Program } from './dialect.ts';
 
 /** When a fault begins: at a time, or shortly after the nth time that something happens at a server (null: at any). */
 export type When =
@@ -36,6 +37,13 @@ export type Trouble =
       readonly to: number;
       readonly path: number | null;
       readonly both: boolean;
+      readonly forMs: number;
+    }
+  | {
+      /** These servers on one side, all others on the other, the coordinator with one of them or between the two. */
+      readonly kind: 'partition';
+      readonly members: readonly number[];
+      readonly coordinator: 'members' | 'others' | 'both';
       readonly forMs: number;
     }
   | { readonly kind: 'reset'; readonly from: number; readonly to: number; readonly path: number }
@@ -129,6 +137,12 @@ export interface ClientPlan {
  */
 export type FenceKind = 'none' | 'process' | 'power' | 'medium';
 
+/** The program of a server when the world begins, and from its first restart on: upgraded, or taken back. */
+export interface Programs {
+  readonly first: Program;
+  readonly later: Program;
+}
+
 export interface WorldPlan {
   readonly seed: number;
   readonly servers: number;
@@ -145,6 +159,10 @@ export interface WorldPlan {
   /** Chance that a process's end can be proven. */
   readonly witness: number;
   readonly linkMs: number;
+  /** Messages travel as bytes, at the version that both ends speak. */
+  readonly bytes: boolean;
+  /** By server. */
+  readonly programs: readonly Programs[];
   readonly mediumMs: number;
   readonly coordinatorMs: number;
   readonly punch: boolean;

@@ -47,7 +47,7 @@ export class SimWitness implements Witness {
 }
 
 export class SimFence implements Fence {
-  readonly configured: boolean;
+  readonly #configured: boolean;
   readonly #ctx: Context;
   readonly #life: Life;
   readonly #prng: Prng;
@@ -58,15 +58,19 @@ export class SimFence implements Fence {
     this.#life = life;
     this.#prng = prng;
     this.#world = world;
-    this.configured = configured;
+    this.#configured = configured;
+  }
+
+  covers(): boolean {
+    return this.#configured;
   }
 
   run(victim: { readonly server: ServerId; readonly incarnation: Incarnation }, volume: VolumeName, done: Done): void {
-    if (this.configured) this.#world.fences(this.#life, volume);
+    if (this.#configured) this.#world.fences(this.#life, volume);
     const took = this.#prng.latency(20);
     this.#ctx.after(took, () => {
       const answer = (fault: Fault | null) => this.#life.call(() => done(fault));
-      if (!this.configured) return answer(null);
+      if (!this.#configured) return answer(null);
       const works = this.#world.healed || this.#prng.chance(0.7);
       const life = this.#world.lifeOf(victim.incarnation);
       const down = works && (life === null || life.ended || this.#world.shoot(life));

@@ -23,6 +23,9 @@ export const STORMS = [
   'slow-medium',
   'alone',
   'ghost-owner',
+  'late-io',
+  'upgrade',
+  'stray-words',
 ] as const;
 export type Storm = (typeof STORMS)[number];
 
@@ -208,6 +211,33 @@ export function stormOf(
         once(at, cutOff(claimedMs + prng.between(200, 1200)), owner),
         once(at, coordinator('hang', claimedMs + 4_000), owner),
         once(at + claimedMs, { kind: 'takeover', server: 0, volume }, partner),
+      ];
+    }
+    case 'late-io':
+      // Stopped in the middle of a batch of writes, for as long as it takes to be replaced, and let go on.
+      return [
+        on('medium-write', prng.int(1, 40), prng.between(0, 4), { kind: 'freeze', server: 0, forMs: longMs }, self),
+        on('claim-landed', claims, prng.between(0, longMs), crash(shortMs), prng.pick([self, deposed])),
+      ];
+    case 'upgrade': {
+      // One server after the other is stopped in order and started with its other program; sometimes one dies meanwhile.
+      const gap = prng.between(300, 1_200);
+      const steps = Array.from({ length: servers }, (_, server) =>
+        once(at + gap * server, { kind: 'stop', server, downMs: shortMs }, null),
+      );
+      if (prng.chance(0.5)) steps.push(once(at + gap * prng.between(0, servers), crash(shortMs), owner));
+      return steps;
+    }
+    case 'stray-words': {
+      // One path lags: what the partner said of an earlier copy arrives when another has been begun.
+      const extraMs = prng.between(40, Math.min(400, t.silentMs * 0.8));
+      const path = prng.below(2);
+      const blink = (atMs: number): PlannedFault =>
+        once(atMs, prng.chance(0.6) ? crash(prng.between(2, 20)) : cutOff(prng.between(5, t.confirmMs)), partner);
+      return [
+        once(at, { kind: 'slow-link', from: 0, to: 0, path, both: false, extraMs, forMs: stormMs }, partner),
+        ...[1, 2, 3].map((n) => blink(at + extraMs + n * prng.between(200, 900))),
+        once(at + prng.between(300, 3_000), crash(shortMs), owner),
       ];
     }
     case 'uneven-paths':

@@ -36,7 +36,7 @@ export function timeline(report: Report, colour: boolean, last = Infinity): stri
 export function describePlan(plan: WorldPlan): string[] {
   const lines = [
     `seed ${plan.seed}: ${plan.servers} servers, ${plan.paths} paths, ${plan.operations} operations, storm of ${plan.stormMs} ms, ` +
-      `fence ${plan.fence}, witness ${plan.witness}, lease ${plan.timings.leaseMs} ms, drift ${plan.timings.driftFraction}` +
+      `${plan.bytes ? `programs ${plan.programs.map((p) => (p.first === p.later ? p.first : `${p.first}/${p.later}`)).join(' ')}, ` : ''}fence ${plan.fence}, witness ${plan.witness}, lease ${plan.timings.leaseMs} ms, drift ${plan.timings.driftFraction}` +
       `${plan.losses ? ', losses allowed' : ''}`,
   ];
   plan.volumes.forEach((v, i) => {

@@ -11,6 +11,7 @@ import { Auditor, type Truth } from './auditor.ts';
 import { Herd } from './clients.ts';
 import { Context } from './context.ts';
 import { Register, SimCoordinator, type CoordinatorWeather } from './coordinator.ts';
+import { offerOf, type Program } from './dialect.ts';
 import { Disk } from './disk.ts';
 import { SimDoors, Street } from './doors.ts';
 import { Life, SimClock, SimIds } from './life.ts';
@@ -113,7 +114,8 @@ export class World {
     this.#disks = volumes.map(() => new Map());
     this.auditor.see(this.#truth());
     this.hosts = this.#makeHosts(stream('hosts'));
-    this.network = new Network(ctx, stream('link'), this.hosts, plan.paths, plan.linkMs);
+    this.network = new Network(ctx, stream('link'), this.hosts, plan.paths, plan.linkMs, plan.bytes);
+    this.network.onAgreed = (life, volume) => this.auditor.agreed(life, this.names.indexOf(volume as VolumeName));
     this.street = new Street(ctx, stream('street'), volumes.length, stream('addresses').chance(0.15), plan.linkMs);
     this.street.onOpened = (door) => {
       this.auditor.opened(door.life, door.volume, door.epoch);
@@ -213,11 +215,13 @@ export class World {
     const peers = new Map(this.hosts.filter((h) => h !== host).map((h) => [h.id, { paths: plan.paths }]));
     const settings: ServerSettings = { self: host.id, incarnation, volumes, timings: plan.timings };
     ctx.digest.text('boot');
-    ctx.tell('life', host.index, `${host.id} starts, incarnation ${incarnation.slice(0, 6)}`);
+    const program = this.programOf(host);
+    const which = program === 'this' ? '' : `, with ${program === 'distant' ? 'a' : 'the'} ${program} program`;
+    ctx.tell('life', host.index, `${host.id} starts, for the ${start}. time${which}`);
     const ports: ServerPorts = {
       clock: new SimClock(ctx, life, prng.fork('clock'), host.rate, host.zero),
       ids: new SimIds(prng.fork('ids')),
-      link: new SimLink(ctx, this.network, host, life, peers),
+      link: new SimLink(ctx, this.network, host, life, peers, offerOf(this.programOf(host))),
       coordinator: new SimCoordinator(ctx, this.register, life, host.coordinator),
       media,
       stores,
@@ -239,6 +243,13 @@ export class World {
       host.server = server;
       server.start();
     });
+  }
+
+  /** What the process that runs now, or last ran, speaks. */
+  programOf(host: Host): Program {
+    const programs = this.plan.programs[host.index];
+    if (programs === undefined) return 'this';
+    return (this.#starts.get(host.index) ?? 0) > 1 ? programs.later : programs.first;
   }
 
   /** The server ends its own process, having let go of its volumes; its supervisor starts another. */
