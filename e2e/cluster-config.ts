@@ -17,6 +17,9 @@ export interface VolumeOptions {
   readonly store?: 'journal' | 'memory';
   readonly degraded?: 'write-through' | 'journal' | 'stop';
   readonly sizeMib?: number;
+  /** A files volume, exported with these lines of [volume.export]. */
+  readonly files?: readonly string[];
+  readonly capacityMib?: number;
 }
 
 export interface MediumOptions {
@@ -64,8 +67,10 @@ export interface Volume {
   /** The port alone, or each server's where `ownAddresses` was asked for. */
   readonly ports: readonly number[];
   readonly uri: string;
-  /** Its raw image on the medium. */
+  /** Its raw image on the medium, of a block volume. */
   readonly image: string;
+  /** The directory on the medium that is the root of a files volume. */
+  readonly tree: string;
 }
 
 export interface Plan {
@@ -124,8 +129,9 @@ async function layWires(
 
 function volumeOf(directory: string, name: string, ports: readonly number[]): Volume {
   const port = must(ports[0], 'a port');
-  const image = path.join(directory, 'medium', 'volumes', name, 'disk.img');
-  return { name, host: HOST, port, ports, uri: `nbd://${HOST}:${port}/${name}`, image };
+  const home = path.join(directory, 'medium', 'volumes', name);
+  const [image, tree] = [path.join(home, 'disk.img'), path.join(home, 'files')];
+  return { name, host: HOST, port, ports, uri: `nbd://${HOST}:${port}/${name}`, image, tree };
 }
 
 interface Ports {
@@ -157,10 +163,12 @@ function configText(
   lines.push('[[medium]]', 'name = "shared"', `driver = "${medium.driver ?? 'directory'}"`);
   lines.push(`path = "${medium.path?.(self) ?? 'medium'}"`, ...(medium.lines ?? []));
   for (const volume of volumes) {
-    lines.push('[[volume]]', `name = "${volume.name}"`, 'medium = "shared"', `size = "${volume.sizeMib ?? 16}MiB"`);
+    lines.push('[[volume]]', `name = "${volume.name}"`, 'medium = "shared"');
+    lines.push(volume.files === undefined ? `size = "${volume.sizeMib ?? 16}MiB"` : 'type = "files"');
     lines.push(`address = ${at(ports.volumePorts.get(volume.name))}`, `servers = ${list(volume.servers)}`);
     lines.push(`store = "${volume.store ?? 'journal'}"`, `degraded = "${volume.degraded ?? 'write-through'}"`);
-    lines.push('store-capacity = "16MiB"');
+    lines.push(`store-capacity = "${volume.capacityMib ?? 16}MiB"`);
+    if (volume.files !== undefined) lines.push('[volume.export]', ...volume.files);
   }
   if (Object.keys(timings).length > 0) lines.push('[timings]');
   for (const [key, value] of Object.entries(timings)) lines.push(`${key} = "${value}"`);

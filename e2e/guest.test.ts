@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { freePorts, HOST, type Volume } from './cluster-config.ts';
 import { clusterTest } from './cluster.ts';
-import { Guest, HOST_FROM_GUEST, needsGuest } from './guest.ts';
+import { Guest, HOST_FROM_GUEST, NBD_KIT, needsGuest } from './guest.ts';
 import { start } from './run.ts';
 
 const VOLUMES = ['kernel', 'bridged', 'drive'].map((name) => ({ name, servers: ['a', 'b'], sizeMib: 64 }));
@@ -67,7 +67,7 @@ async function check(guest: Guest, name: string): Promise<number> {
 
 clusterTest(
   'a guest with the client of the kernel and the disk of qemu: the owner is killed under load',
-  { volumes: VOLUMES, deadlineMs: 180_000, skip: needsGuest() },
+  { volumes: VOLUMES, deadlineMs: 180_000, skip: needsGuest(NBD_KIT, ['qemu-nbd']) },
   async (cluster, t) => {
     await cluster.startAll();
     const { owner, partner } = await cluster.untilInSync('kernel', 'a');
@@ -76,7 +76,7 @@ clusterTest(
     const [bridgePort = 0] = await freePorts(1);
     const bridge = start('qemu-nbd', '--image-opts', opened(cluster.volume('bridged')), ...QEMU_NBD(bridgePort));
     cluster.onEnd(async () => void (await bridge.stop()));
-    const guest = await Guest.boot(cluster, [
+    const guest = await Guest.boot(cluster, NBD_KIT, [
       `if=virtio,format=raw,cache=none,${opened(cluster.volume('drive'), 'file.')}`,
     ]);
     await guest.run('dmesg -n 1');

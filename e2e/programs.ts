@@ -30,6 +30,13 @@ const PACKAGES = {
   mount: 'mount',
   umount: 'mount',
   losetup: 'mount',
+  gcc: 'gcc',
+  tar: 'tar',
+  git: 'git',
+  sqlite3: 'sqlite3',
+  'nfs-ls': 'libnfs-utils',
+  'nfs-cp': 'libnfs-utils',
+  'nfs-cat': 'libnfs-utils',
 } as const;
 
 /** A program that tests may ask for. */
