@@ -122,7 +122,7 @@ function infoText(config: Config, volume: VolumeConfig, record: VolumeRecord | n
 function typeRows(volume: VolumeConfig): [string, string][] {
   if (volume.type === 'block') return [['size', `${formatBytes(volume.sizeBytes)} (${volume.sizeBytes} bytes)`]];
   const { readOnly, squash, clients, portmapper } = volume.export;
-  const networks = clients?.map(({ address, prefix }) => `${address}/${prefix}`).join(' ') ?? 'every address';
+  const networks = clients?.map(({ text }) => text).join(' ') ?? 'every address';
   const access = `${readOnly ? 'read-only' : 'read and write'}, squash ${squash}, for ${networks}`;
   return [
     ['type', 'files'],

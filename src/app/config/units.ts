@@ -82,9 +82,11 @@ function isIpv4(host: string): boolean {
 
 /** A network of IP addresses, or one address alone. */
 export interface Network {
-  readonly family: 'ipv4' | 'ipv6';
-  /** Its first address. */
-  readonly address: string;
+  /** As it was written. */
+  readonly text: string;
+  readonly family: 4 | 6;
+  /** Its first address: 4 or 16 bytes. */
+  readonly bytes: readonly number[];
   /** How many leading bits all of its addresses share: up to 32 or 128. */
   readonly prefix: number;
 }
@@ -103,7 +105,7 @@ export function parseNetwork(text: string): Notation<Network> {
   });
   if (isInside)
     return bad(`"${text}" is an address inside a network of ${prefix} bits: name the network, or the address alone`);
-  return good({ family: bytes.length === 4 ? 'ipv4' : 'ipv6', address, prefix });
+  return good({ text, family: bytes.length === 4 ? 4 : 6, bytes, prefix });
 }
 
 /** The 4 or 16 bytes of an IP address; null when it is none. */
