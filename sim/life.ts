@@ -48,7 +48,9 @@ export class Life {
   }
 
   freeze(): void {
-    if (this.#state === 'running') this.#state = 'frozen';
+    if (this.#state !== 'running') return;
+    this.#state = 'frozen';
+    this.#ctx.tell('life', this.index, `${this.server} freezes`);
   }
 
   /** A system call that was handed to a thread before the process froze: it is made when the process goes on, if it does. */
@@ -59,6 +61,7 @@ export class Life {
   thaw(): void {
     if (this.#state !== 'frozen') return;
     this.#state = 'running';
+    this.#ctx.tell('life', this.index, `${this.server} goes on`);
     for (const run of this.#stopped.splice(0)) this.#ctx.after(0, run);
     if (!this.#draining && this.#waiting.length > 0) {
       this.#draining = true;

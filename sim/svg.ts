@@ -1,11 +1,16 @@
-/** A world's story as a picture: one column for the coordinator, each server and the medium; time runs downwards. */
+/**
+ * A world's story as a picture: one column for the coordinator, each server and the medium; time runs downwards. A server's
+ * column is green while clients can enter, grey while it is frozen, red while it is down.
+ */
 import type { StoryLine } from './context.ts';
 import type { Report } from './run.ts';
+import { Tracks, type TrackState } from './tracks.ts';
 
 const COLUMN = 150;
 const LEFT = 90;
 const ROW = 15;
-const TEXT_WIDTH = 560;
+const TEXT_WIDTH = 820;
+const TEXT_LENGTH = 130;
 /** Rows of one picture; of a longer story the end is drawn. */
 const ROWS = 600;
 
@@ -21,6 +26,9 @@ const COLOURS: Record<StoryLine['kind'], string> = {
   life: '#7d3c98',
   broken: '#ff0000',
 };
+
+/** Colours of the bands behind a server's column. */
+const BANDS: Record<TrackState, string> = { down: '#e6b0aa', frozen: '#bfc9ca', up: '#ffffff', serving: '#a9dfbf' };
 
 export function svg(report: Report): string {
   const story = (report.story ?? []).slice(-ROWS);
@@ -45,20 +53,18 @@ export function svg(report: Report): string {
     out.push(`<text x="${x(i)}" y="40" text-anchor="middle" font-size="12" font-weight="bold">${name}</text>`);
     out.push(`<line x1="${x(i)}" y1="46" x2="${x(i)}" y2="${height - 10}" stroke="#d5d8dc"/>`);
   });
-  const downSince = new Map<number, number>();
+  const bands = bandsOf(report, story.length);
+  for (const { server, state, from, to } of bands) {
+    const [y, end] = [60 + ROW * from, 60 + ROW * to];
+    out.push(
+      `<rect x="${x(server + 1) - 6}" y="${y}" width="12" height="${end - y}" fill="${BANDS[state]}" opacity="0.6"/>`,
+    );
+  }
   story.forEach((line, row) => {
     const y = 60 + ROW * row;
     const colour = COLOURS[line.kind];
     out.push(`<text x="8" y="${y + 3}" fill="#888">${line.atMs.toFixed(2)}</text>`);
-    out.push(`<text x="${textX}" y="${y + 3}" fill="${colour}">${escape(line.text.slice(0, 110))}</text>`);
-    if (line.kind === 'life' && line.server >= 0) {
-      if (/ ends/.test(line.text)) downSince.set(line.server, y);
-      const since = downSince.get(line.server);
-      if (/ starts/.test(line.text) && since !== undefined) {
-        out.push(dead(x(line.server + 1), since, y));
-        downSince.delete(line.server);
-      }
-    }
+    out.push(`<text x="${textX}" y="${y + 3}" fill="${colour}">${escape(line.text.slice(0, TEXT_LENGTH))}</text>`);
     const to = targetOf(line);
     if (line.server < 0) {
       if (line.kind === 'fault' || line.kind === 'broken') {
@@ -72,13 +78,39 @@ export function svg(report: Report): string {
         `<line x1="${x(columnOf(line))}" y1="${y}" x2="${x(to)}" y2="${y}" stroke="${colour}" marker-end="url(#tip)"/>`,
       );
   });
-  for (const [server, since] of downSince) out.push(dead(x(server + 1), since, height - 10));
   out.push('</svg>');
   return out.join('\n');
 }
 
-function dead(x: number, from: number, to: number): string {
-  return `<rect x="${x - 6}" y="${from}" width="12" height="${Math.max(2, to - from)}" fill="#e6b0aa" opacity="0.6"/>`;
+interface Band {
+  readonly server: number;
+  readonly state: TrackState;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How each server was, from row to row of the rows that are drawn; a server that just runs has no band. */
+function bandsOf(report: Report, rows: number): Band[] {
+  const story = report.story ?? [];
+  const tracks = new Tracks(report.plan.servers);
+  const first = story.length - rows;
+  const bands: Band[] = [];
+  const open = tracks.states.map((state) => ({ state, from: 0 }));
+  const close = (server: number, row: number): void => {
+    const band = open[server];
+    if (band !== undefined && band.state !== 'up' && row > band.from) bands.push({ server, ...band, to: row });
+  };
+  story.forEach((line, i) => {
+    tracks.feed(line);
+    const row = Math.max(0, i - first);
+    tracks.states.forEach((state, server) => {
+      if (open[server]?.state === state) return;
+      close(server, row);
+      open[server] = { state, from: row };
+    });
+  });
+  open.forEach((_, server) => close(server, rows));
+  return bands;
 }
 
 function escape(text: string): string {
