@@ -131,4 +131,5 @@ test('payloads stay where they came only when that does not keep much else', () 
   assert.deepEqual(pins(call(7, 4096), call(7, 4096)), [true, true]);
   assert.deepEqual(pins(call(7, 4096), call(1, 8000)), [false, false]);
   assert.deepEqual(pins(call(1, 100), call(7, 4096)), [true, true]);
+  assert.deepEqual(pins(call(1, 100), call(1, 100)), [true, true]);
 });

@@ -16,6 +16,8 @@ const LAST_FRAGMENT = 0x8000_0000;
 const FIRST_ROOM_BYTES = 4096;
 /** Records of real clients have one fragment, or as many as the client's buffers; more is a way to keep a server busy. */
 const MAX_FRAGMENTS = 1024;
+/** A received piece up to this size may be kept for any call's sake. */
+const SMALL_PIECE_BYTES = 4096;
 /** Words behind the mark: xid, type, version of RPC, program, version, procedure. */
 const PROCEDURE_AT = MARK_BYTES + 20;
 
@@ -27,10 +29,7 @@ export class RecordReader {
   bytes: Buffer = NO_BYTES;
   from = 0;
   to = 0;
-  /**
-   * What lies in the record may be kept as a slice. False where that would keep a large received piece in memory for the
-   * sake of a small payload.
-   */
+  /** Slices of the record may be kept. False where that would keep a large received piece in memory for little. */
   mayPin = false;
   /** Why the bytes are no records; set when `next` said `garbage`, which it then says for ever. */
   reason: string | null = null;
@@ -169,7 +168,7 @@ export class RecordReader {
       at = end;
     }
     this.#judged = piece;
-    this.#piecePins = sum * 2 >= piece.buffer.byteLength;
+    this.#piecePins = sum * 2 >= piece.buffer.byteLength || piece.buffer.byteLength <= SMALL_PIECE_BYTES;
   }
 }
 

@@ -35,8 +35,6 @@ export class XdrReader {
   end = 0;
   /** Something was wrong: too short, a value that its type does not have, padding that is not zero. */
   bad = false;
-  /** Payloads are copied out instead of being slices: what they lie in should not be kept for their sake. */
-  copies = false;
 
   /** Begins anew with `bytes` from `at` to `end`, which lie within. */
   reset(bytes: Buffer, at = 0, end = bytes.length): this {
@@ -122,15 +120,6 @@ export class XdrReader {
     if (this.bad) return NO_BYTES;
     this.at = next;
     return bytes.subarray(at, at + length);
-  }
-
-  /** Opaque data that is kept for long: a slice, or a copy where `copies` says so. */
-  payload(most: number): Buffer {
-    const slice = this.opaque(most);
-    if (!this.copies || slice.length === 0) return slice;
-    const copy = Buffer.allocUnsafeSlow(slice.length);
-    slice.copy(copy);
-    return copy;
   }
 }
 

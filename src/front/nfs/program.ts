@@ -48,12 +48,6 @@ export interface NfsClient {
   readonly port: number;
 }
 
-/** What holds on to something for a call that may end early. */
-export interface CallHolder {
-  /** The connection is gone and the call not answered: let go of payloads. Called at most once. */
-  letGo(): void;
-}
-
 /** One request, decoded. It belongs to the program until it is answered, and is not reused. */
 export interface NfsCall {
   readonly xid: number;
@@ -66,11 +60,12 @@ export interface NfsCall {
   readonly argumentBytes: Buffer;
   /** The connection is gone: what is not admitted yet is to be dropped (trap T32). Usable as a request's `cancelled`. */
   readonly gone: boolean;
-  /** Set by the program when it holds payloads on behalf of this call. */
-  holder: CallHolder | null;
 }
 
-/** How a call is answered: exactly one of these, once, at any time. Harmless when the connection is gone meanwhile. */
+/**
+ * How a call is answered: exactly one of these, once, at any time, also when its connection is gone meanwhile: what it
+ * counts for in the volume's bounds is given back here.
+ */
 export interface NfsReply {
   /** Encoded at once; leaves with everything that is answered in this turn. Pieces of a READ leave without a copy. */
   send(result: NfsResult): void;

@@ -1,4 +1,4 @@
-/** WRITE (RFC 1813, section 3.3.7). The payload is not copied, unless the reader is told to (`XdrReader.copies`). */
+/** WRITE (RFC 1813, section 3.3.7). The payload is a slice of what was received. */
 import { type Codec, PLAIN_ARGUMENTS_BYTES, plainResult } from './codec.ts';
 import { putWcc, readHandle, readStatus, readWcc } from './fields.ts';
 import { NfsStatus, Stable } from './types.ts';
@@ -16,7 +16,7 @@ export const writeCodec: Codec<'write'> = {
     const offset = xdr.u64();
     const count = xdr.u32();
     const stable = readStable(xdr);
-    const data = xdr.payload(xdr.left);
+    const data = xdr.opaque(xdr.left);
     if (data.length !== count) xdr.fail();
     return { procedure: 'write', handle, offset, stable, data };
   },
