@@ -16,6 +16,7 @@ import { openJournal } from '../drivers/store/journal/open.ts';
 import type { OpenedJournal } from '../drivers/store/journal/open.ts';
 import { MemoryStore } from '../drivers/store/memory.ts';
 import { LockWitness } from '../drivers/witness/lock-witness.ts';
+import { ProcessFence } from '../drivers/witness/process-fence.ts';
 import { ServerLock } from '../drivers/witness/server-lock.ts';
 import { NbdDoors } from '../front/nbd/doors.ts';
 import type { Coordinator, ServerEntry, VolumeRecord } from '../ports/coordinator.ts';
@@ -28,7 +29,7 @@ import type { AdminServer } from './admin/server.ts';
 import type { Config, ServerConfig, VolumeConfig } from './config/load.ts';
 import { formatAddress } from './config/units.ts';
 import { done, settled } from './exit.ts';
-import { CommandFence } from './fence.ts';
+import { ServerFence } from './fence.ts';
 import { readClusterKey } from './key.ts';
 import { observerOf } from './log.ts';
 import { tellSupervisor } from './supervisor/channel.ts';
@@ -147,6 +148,19 @@ export async function composeServer(
     log: (event, fields) => log.note(event, fields),
   });
   const reported = new ReportedEnds([...link.peers.keys()]);
+  const stateDirectories = stateDirectoriesBeside(config, server);
+  const beside = new ProcessFence({
+    stateDirectories,
+    clock,
+    killed: (victim, pid) => log.note('fence.killed', { victim, process: pid }),
+  });
+  const fence = new ServerFence({
+    claimant: server.name,
+    servers: config.servers,
+    beside,
+    acceptsLateIo: (volume) => mine.some(({ name, medium }) => name === volume && medium.acceptsLateIo),
+    risked: (victim, volume, why) => log.note('fence.risked', { victim, volume, why }),
+  });
   const moving =
     mover === null ? null : new MovingDoors(doors, mover, mine, (event, fields) => log.note(event, fields));
   const machine = judge(lookAround());
@@ -159,8 +173,8 @@ export async function composeServer(
       coordinator,
       media,
       stores,
-      witness: new AnyWitness([new LockWitness(stateDirectoriesBeside(config, server)), reported]),
-      fence: new CommandFence(server.name, config.servers),
+      witness: new AnyWitness([new LockWitness(stateDirectories), reported]),
+      fence,
       doors: moving ?? doors,
       observer: observerOf(log),
       quit: ends.quit,

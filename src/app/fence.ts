@@ -1,48 +1,75 @@
 /**
- * The fence hook: runs the command that an administrator configured for a server, so that nothing the server issued
- * reaches the medium any more (docs/fencing.md).
+ * Fencing (docs/fencing.md): the command that an administrator configured for a server sees to it that nothing the server
+ * issued reaches the medium any more. A server of this machine without a command is killed.
  */
 import { Fault } from '../base/fault.ts';
 import type { Done } from '../base/fault.ts';
 import type { Incarnation, ServerId, VolumeName } from '../base/names.ts';
 import type { Fence } from '../ports/world.ts';
+import type { ProcessFence } from '../drivers/witness/process-fence.ts';
 import { runCommand } from './command.ts';
 import type { ServerConfig } from './config/load.ts';
 
-/** Runs the victims' own commands by `/bin/sh -c`. */
-export class CommandFence implements Fence {
-  /** Every server that may be a victim has a command: the configuration has them all or none. */
-  readonly configured: boolean;
-  readonly #claimant: string;
-  readonly #victims: ReadonlyMap<string, ServerConfig>;
+export interface ServerFenceOptions {
+  /** The server that claims. */
+  readonly claimant: string;
+  readonly servers: readonly ServerConfig[];
+  /** For those of this machine. */
+  readonly beside: ProcessFence;
+  /** Whether late I/O is accepted by name for the volume's medium. */
+  readonly acceptsLateIo: (volume: VolumeName) => boolean;
+  /** Is told that a server of this machine could not be ended, and that the risk of that was accepted. */
+  readonly risked: (victim: ServerId, volume: VolumeName, why: string) => void;
+}
 
-  constructor(claimant: string, servers: readonly ServerConfig[]) {
-    const others = servers.filter((server) => server.name !== claimant);
-    this.#claimant = claimant;
-    this.#victims = new Map(others.map((server) => [server.name, server]));
-    this.configured = others.length > 0 && others.every((server) => server.fence !== null);
+/** Runs the victims' own commands by `/bin/sh -c`; the others, where they run on this machine, are killed. */
+export class ServerFence implements Fence {
+  readonly #options: ServerFenceOptions;
+  readonly #servers: ReadonlyMap<string, ServerConfig>;
+
+  constructor(options: ServerFenceOptions) {
+    this.#options = options;
+    this.#servers = new Map(options.servers.map((server) => [server.name, server]));
+  }
+
+  covers(server: ServerId): boolean {
+    // Earlier incarnations of the claimant itself ended when this one took its lock.
+    if (server === this.#options.claimant) return false;
+    return (this.#servers.get(server)?.fence ?? null) !== null || this.#options.beside.covers(server);
   }
 
   run(victim: { readonly server: ServerId; readonly incarnation: Incarnation }, volume: VolumeName, done: Done): void {
-    // An earlier incarnation of the claimant itself ended when this one took its lock.
-    const target = this.#victims.get(victim.server);
-    if (!this.configured || victim.server === this.#claimant) {
-      setImmediate(done, null);
-      return;
-    }
-    if (target === undefined || target.fence === null) {
-      setImmediate(done, new Fault('refused', `there is no fence command for the server "${victim.server}"`));
-      return;
-    }
+    if (!this.covers(victim.server)) return void setImmediate(done, null);
+    const target = this.#servers.get(victim.server);
+    if (target === undefined || target.fence === null) return this.#kill(victim, volume, done);
     const environment = {
       HOLDFAST_VICTIM: victim.server,
       HOLDFAST_VICTIM_ADDRESS: target.admin.host,
       HOLDFAST_VICTIM_LINKS: target.link.map((address) => address.host).join(' '),
       HOLDFAST_INCARNATION: victim.incarnation,
       HOLDFAST_VOLUME: volume,
-      HOLDFAST_CLAIMANT: this.#claimant,
+      HOLDFAST_CLAIMANT: this.#options.claimant,
     };
     const { command, deadlineMs } = target.fence;
     runCommand({ what: 'the fence command', run: command, environment, deadlineMs }, done);
+  }
+
+  /** Where it cannot be ended, only an accepted risk lets the volume go on; the claimant waits for the lease then. */
+  #kill(
+    victim: { readonly server: ServerId; readonly incarnation: Incarnation },
+    volume: VolumeName,
+    done: Done,
+  ): void {
+    const { beside, acceptsLateIo, risked } = this.#options;
+    beside.run(victim, (fault) => {
+      if (fault === null) return done(null);
+      if (!acceptsLateIo(volume)) {
+        const remedy =
+          'a "fence" command for it, or accept-risk = "late-io" for its medium, would let the volume go on';
+        return done(new Fault(fault.kind, `${fault.message}; ${remedy}`, fault));
+      }
+      risked(victim.server, volume, fault.message);
+      done(null);
+    });
   }
 }

@@ -146,8 +146,10 @@ export class Claim {
     // A repetition keeps saying why the one before failed.
     if (this.#phase !== 'fencing') this.#step('fencing', {});
     const { fence, volume, clock, timings } = this.#replica;
-    const victim = this.#unproven.find((holder) => !this.#agreed(holder) && !this.#fenced.has(holder));
-    if (!fence.configured || victim === undefined) return this.#wait();
+    const victim = this.#unproven.find(
+      (holder) => fence.covers(holder.server) && !this.#agreed(holder) && !this.#fenced.has(holder),
+    );
+    if (victim === undefined) return this.#wait();
     fence.run(victim, volume, (fault) => {
       if (this.#over) return;
       if (fault === null) {
@@ -155,7 +157,7 @@ export class Claim {
         this.#fenced.add(victim);
         return this.#fence();
       }
-      this.#why = `the fence hook failed for ${victim.server}: ${fault.message}`;
+      this.#why = `${victim.server} could not be fenced: ${fault.message}`;
       this.#replica.note('claim.fence-failed', { victim: victim.server, why: fault.message });
       this.#timer = clock.after(timings.retryMs, () => this.#fence());
     });

@@ -44,11 +44,11 @@ export class Occasion {
   /** An owner that says that its I/O fails is given time to hand over; then it is fenced and claimed from. */
   #unfit(owner: Holder): Evidence | null {
     const why = this.#replica.peers.unfit(owner.server);
-    // What hangs there may still land: only a fence keeps it from the medium. What fails there is handed over.
-    if (!this.#replica.fence.configured || why === null || this.#replica.unfit !== null) this.#unfitSinceMs = null;
-    else this.#unfitSinceMs ??= this.#replica.clock.nowMs();
-    const late =
-      this.#unfitSinceMs !== null && this.#replica.clock.nowMs() - this.#unfitSinceMs >= this.#replica.timings.ioMs;
+    const { brake, clock, unfit } = this.#replica;
+    // What fails there is handed over; what hangs there never returns, and its server can agree to nothing.
+    if (why === null || unfit !== null || brake.handover() !== null) this.#unfitSinceMs = null;
+    else this.#unfitSinceMs ??= clock.nowMs();
+    const late = this.#unfitSinceMs !== null && clock.nowMs() - this.#unfitSinceMs >= this.#replica.timings.ioMs;
     return late ? { detector: 'io', why: `${owner.server} is unfit and has not handed over: ${why}` } : null;
   }
 

@@ -11,11 +11,11 @@ export interface Witness {
   ended(server: ServerId, incarnation: Incarnation, done: (verdict: 'ended' | 'alive' | 'unknown') => void): void;
 }
 
-/** Keeps a victim from the medium: a hook that an administrator configures. */
+/** Keeps a victim from the medium: a hook that an administrator configures, or, within one machine, killing it. */
 export interface Fence {
-  /** False: no hook is set, `run` succeeds at once and proves nothing. */
-  readonly configured: boolean;
-  /** After success with `configured`, nothing the victim issued reaches the medium any more. */
+  /** False: nothing keeps that server from the medium, which an administrator accepted; `run` proves nothing. */
+  covers(server: ServerId): boolean;
+  /** After success of a server that is covered, nothing the victim issued reaches the medium any more. */
   run(victim: { readonly server: ServerId; readonly incarnation: Incarnation }, volume: VolumeName, done: Done): void;
 }
 

@@ -27,12 +27,12 @@ test('a lock excludes others until it is released, also in the same process', (t
   second.release();
 });
 
-test('shared locks go together, and with no exclusive one', (t) => {
+test('shared locks go together, and with no exclusive one', async (t) => {
   const path = join(scratch(t), 'lock');
   const exclusive = tryLockExclusive(path);
-  assert.equal(tryLockShared(path), null);
+  assert.equal(await tryLockShared(path), null);
   exclusive?.release();
-  const [one, two] = [tryLockShared(path), tryLockShared(path)];
+  const [one, two] = await Promise.all([tryLockShared(path), tryLockShared(path)]);
   assert.ok(one && two);
   assert.equal(tryLockExclusive(path), null);
   one.release();
@@ -62,10 +62,10 @@ test('a file that was replaced is locked anew: the name counts', (t) => {
   fresh.release();
 });
 
-test('what cannot be opened is a fault with a sentence; an absent file is never created by tryLockShared', (t) => {
+test('what cannot be opened is a fault with a sentence; an absent file is never created by tryLockShared', async (t) => {
   const directory = scratch(t);
   assert.throws(() => tryLockExclusive(join(directory, 'no', 'lock')), isFault('missing'));
-  assert.throws(() => tryLockShared(join(directory, 'absent')), isFault('missing'));
+  await assert.rejects(tryLockShared(join(directory, 'absent')), isFault('missing'));
   assert.equal(existsSync(join(directory, 'absent')), false);
   assert.throws(() => tryLockExclusive(directory), isFault('refused'));
 });

@@ -23,6 +23,7 @@ interface Libc {
   readonly fadvise: Foreign<[fd: number, offset: number, length: number, advice: number]>;
   readonly lseek: Foreign<[fd: number, offset: number, whence: number]>;
   readonly ioctl: Foreign<[fd: number, request: number, argument: BigUint64Array]>;
+  readonly syncfs: Foreign<[fd: number]>;
   readonly ifNameToIndex: Foreign<[device: string]>;
   readonly socket: Foreign<[domain: number, type: number, protocol: number]>;
   readonly sendto: Foreign<
@@ -36,6 +37,7 @@ interface Libc {
     [number: number, context: bigint, least: number, most: number, memory: Buffer, timeout: null]
   >;
   readonly syscallSubmit: Foreign<[number: number, context: bigint, count: number, memory: BigUint64Array]>;
+  readonly syscallWithNumbers: Foreign<[number: number, first: number, second: number, third: number, fourth: number]>;
   readonly errno: () => number;
   /** Where the bytes are: valid for as long as the buffer is referred to. */
   readonly address: (bytes: Buffer) => bigint;
@@ -50,7 +52,20 @@ interface Koffi {
 
 let bound: Libc | null = null;
 
-function bind(): Libc {
+/** What other modules of this room bind functions of their own with. */
+export interface ForeignLibrary {
+  func(definition: string): unknown;
+  /** Of the last direct call on this thread. */
+  errno(): number;
+}
+
+/** The C library. Fault `refused` on a platform that does not have it. */
+export function foreignLibrary(): ForeignLibrary {
+  const { library, koffi } = load();
+  return { func: (definition) => library.func(definition), errno: () => koffi.errno() };
+}
+
+function load(): { readonly library: ReturnType<Koffi['load']>; readonly koffi: Koffi } {
   if (process.platform !== 'linux') {
     throw new Fault(
       'refused',
@@ -64,7 +79,11 @@ function bind(): Libc {
     throw new Fault('refused', 'The package koffi could not be loaded; run npm install for this platform.', cause);
   }
   // null: the symbols of the running program, which has the C library loaded already, whichever it is.
-  const library = koffi.load(null);
+  return { library: koffi.load(null), koffi };
+}
+
+function bind(): Libc {
+  const { library, koffi } = load();
   return {
     flock: library.func('int flock(int fd, int operation)') as Libc['flock'],
     clockGettime: library.func('int clock_gettime(int clock, _Out_ void *timespec)') as Libc['clockGettime'],
@@ -72,6 +91,7 @@ function bind(): Libc {
     fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Libc['fadvise'],
     lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Libc['lseek'],
     ioctl: library.func('int ioctl(int fd, unsigned long request, void *argument)') as Libc['ioctl'],
+    syncfs: library.func('int syncfs(int fd)') as Libc['syncfs'],
     ifNameToIndex: library.func('unsigned int if_nametoindex(const char *device)') as Libc['ifNameToIndex'],
     socket: library.func('int socket(int domain, int type, int protocol)') as Libc['socket'],
     sendto: library.func(
@@ -89,6 +109,9 @@ function bind(): Libc {
     syscallSubmit: library.func(
       'int64_t syscall(int64_t number, uint64_t context, int64_t count, void *memory)',
     ) as Libc['syscallSubmit'],
+    syscallWithNumbers: library.func(
+      'int64_t syscall(int64_t number, int64_t first, int64_t second, int64_t third, int64_t fourth)',
+    ) as Libc['syscallWithNumbers'],
     errno: () => koffi.errno(),
     address: (bytes) => koffi.address(bytes),
   };

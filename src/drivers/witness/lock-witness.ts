@@ -2,11 +2,11 @@
  * The witness `lock`: proof that another server's process on this machine has ended, by its lock (server-lock.ts).
  * About servers of other machines it knows nothing: their state directories are not in its map, or tell of another boot.
  */
-import { closeSync, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Incarnation, ServerId } from '../../base/names.ts';
 import type { Witness } from '../../ports/world.ts';
-import { type FileLock, tryLockShared } from '../linux/flock.ts';
-import { lockFileOf, type LockedLife, readBootId, readLife } from './server-lock.ts';
+import { tryLockShared } from '../linux/flock.ts';
+import { lockFileOf, type LockedLife, readBootId, readOthersLife } from './server-lock.ts';
 
 export type Verdict = 'ended' | 'alive' | 'unknown';
 
@@ -24,28 +24,26 @@ export class LockWitness implements Witness {
    * - `alive`   the lock is held and the file tells of that incarnation
    * - `unknown` everything else: nothing can be said
    *
-   * Costs a few system calls on a local file. The lock is let go of at once, and the file's content stays.
+   * The lock is let go of at once, and the file's content stays. A disk that hangs holds up the answer, nothing else.
    */
   ended(server: ServerId, incarnation: Incarnation, done: (verdict: Verdict) => void): void {
     const directory = this.#stateDirectories.get(server);
     if (directory === undefined) return process.nextTick(done, 'unknown');
-    readBootId().then(
-      (boot) => process.nextTick(done, examine(lockFileOf(directory), server, incarnation, boot)),
+    examine(lockFileOf(directory), server, incarnation).then(
+      (verdict) => process.nextTick(done, verdict),
+      // The file is absent or cannot be read: no proof of anything.
       () => process.nextTick(done, 'unknown'),
     );
   }
 }
 
-function examine(path: string, server: ServerId, incarnation: Incarnation, boot: string): Verdict {
-  let lock: FileLock | null = null;
+async function examine(path: string, server: ServerId, incarnation: Incarnation): Promise<Verdict> {
+  const boot = await readBootId();
+  const lock = await tryLockShared(path);
   try {
-    lock = tryLockShared(path);
     // Under the lock nobody writes; without it, the holder wrote what is there before it did anything else.
-    const found = lock === null ? readHeld(path) : readLife(lock.fd);
+    const found = lock === null ? await readHeld(path) : await readOthersLife(lock.fd);
     return found === null ? 'unknown' : judge(found, lock === null, server, incarnation, boot);
-  } catch {
-    // The file is absent or cannot be read: no proof of anything.
-    return 'unknown';
   } finally {
     lock?.release();
   }
@@ -64,11 +62,12 @@ export function judge(
   return found.earlier.includes(incarnation) ? 'ended' : 'unknown';
 }
 
-function readHeld(path: string): LockedLife | null {
-  const fd = openSync(path, 'r');
+/** What the file says whose lock somebody holds. */
+export async function readHeld(path: string): Promise<LockedLife | null> {
+  const file = await open(path, 'r');
   try {
-    return readLife(fd);
+    return await readOthersLife(file.fd);
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }

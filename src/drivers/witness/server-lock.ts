@@ -8,8 +8,9 @@
  * before: whoever holds the lock has proof that they have ended.
  */
 import { readFile } from 'node:fs/promises';
-import { fstatSync, fsyncSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { fsyncSync, ftruncateSync, read, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { z } from 'zod';
 import { Fault } from '../../base/fault.ts';
 import type { Incarnation, ServerId } from '../../base/names.ts';
@@ -19,11 +20,13 @@ import { type FileLock, tryLockExclusive } from '../linux/flock.ts';
 
 /** How many earlier incarnations a lock file names. */
 export const EARLIER_MAX = 64;
-/** No lock file is longer. */
+/** No lock file is longer; what is behind that is no part of it, and makes it none. */
 const FILE_BYTES_MAX = 16 << 10;
 /** A witness holds a shared lock for a moment; a start that meets one tries again for so long. */
 const PATIENCE_MS = 1_000;
 const PAUSE_MS = 10;
+
+const readLater = promisify(read);
 
 const incarnation = z
   .string()
@@ -112,13 +115,20 @@ export async function readBootId(): Promise<string> {
 }
 
 /** What the open lock file says; null when it says nothing whole, as while it is written for the first time. */
-export function readLife(fd: number): LockedLife | null {
-  const { size } = fstatSync(fd);
-  if (size === 0 || size > FILE_BYTES_MAX) return null;
-  const bytes = Buffer.alloc(size);
-  const length = readSync(fd, bytes, 0, size, 0);
+function readLife(fd: number): LockedLife | null {
+  const bytes = Buffer.alloc(FILE_BYTES_MAX);
+  return lifeIn(bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0)));
+}
+
+/** The same of another server's file, on a disk that may hang: the event loop does not wait for it. */
+export async function readOthersLife(fd: number): Promise<LockedLife | null> {
+  const { buffer, bytesRead } = await readLater(fd, Buffer.alloc(FILE_BYTES_MAX), 0, FILE_BYTES_MAX, 0);
+  return lifeIn(buffer.subarray(0, bytesRead));
+}
+
+function lifeIn(bytes: Buffer): LockedLife | null {
   try {
-    const checked = life.safeParse(JSON.parse(bytes.toString('utf8', 0, length)));
+    const checked = life.safeParse(JSON.parse(bytes.toString('utf8')));
     return checked.success ? checked.data : null;
   } catch {
     return null;
