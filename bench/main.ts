@@ -8,6 +8,7 @@
  *     npm run bench -- --no-pauses                  throughput and latency alone
  *     npm run bench -- --rounds 0 --pauses 0 --media  slow and stopped media alone
  *     npm run bench -- --rounds 0 --pauses 0 --sweep 5  the pause over what waits for the medium
+ *     npm run bench -- --rounds 0 --pauses 0 --nfs 5    files volumes over NFS alone, 5 rounds
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,6 +17,7 @@ import { findRoot } from '../src/app/root.ts';
 import { type Contestant, type ContestantName, startContestant } from './contestants.ts';
 import { CASES, type CaseName, loadClient, measure, type Measured } from './load.ts';
 import { machineLine, sleep } from './machine.ts';
+import { filesVolumes } from './nfs.ts';
 import { pauses, pauseSweep } from './pauses.ts';
 import { slowMedium, stalledMedium } from './stall.ts';
 import { goalPicture, median, medianTable, percent } from './report.ts';
@@ -40,6 +42,8 @@ interface Options {
   readonly sweep: number;
   /** Measure slow and stopped media too. */
   readonly media: boolean;
+  /** Rounds of the files volumes' cases. */
+  readonly nfs: number;
   readonly contestants: readonly ContestantName[];
   readonly cases: readonly CaseName[];
   /** A directory for profiles of our servers, or null. */
@@ -57,6 +61,7 @@ function optionsOf(args: readonly string[]): Options {
       'no-pauses': { type: 'boolean', default: false },
       sweep: { type: 'string' },
       media: { type: 'boolean' },
+      nfs: { type: 'string' },
       only: { type: 'string' },
       cases: { type: 'string' },
       profile: { type: 'string' },
@@ -75,15 +80,16 @@ function optionsOf(args: readonly string[]): Options {
     if (!(value >= 0)) throw new Error(`"${text ?? ''}" is no number`);
     return value;
   };
-  const { quick, only, cases, rounds, pauses: times, sweep, media } = values;
+  const { quick, only, cases, rounds, pauses: times, sweep, media, nfs } = values;
   const whole =
-    !quick && !values['no-pauses'] && [only, cases, rounds, times, sweep, media].every((v) => v === undefined);
+    !quick && !values['no-pauses'] && [only, cases, rounds, times, sweep, media, nfs].every((v) => v === undefined);
   return {
     rounds: number(values.rounds, values.quick ? 3 : 7),
     seconds: number(values.seconds, values.quick ? 1 : 3),
     pauses: values['no-pauses'] ? 0 : number(values.pauses, values.quick ? 2 : 20),
     sweep: number(values.sweep, whole ? 3 : 0),
     media: values.media ?? whole,
+    nfs: number(nfs, 0),
     contestants: pick(values.only, CONTESTANTS),
     cases: pick(values.cases, Object.keys(CASES) as CaseName[]),
     profile: values.profile ?? null,
@@ -161,6 +167,9 @@ async function run(): Promise<void> {
     await slowMedium(Math.max(3, options.rounds), Math.max(1, options.seconds), say);
     await stalledMedium(say);
   }
+  if (options.nfs > 0) {
+    await filesVolumes(options.nfs, Math.max(1, options.seconds), say, (lines) => keep('nfs', lines));
+  }
   keep('report', lines);
 }
 
@@ -169,7 +178,7 @@ function keep(kind: string, lines: readonly string[]): void {
   const directory = path.join(findRoot(), 'bench', 'results');
   mkdirSync(directory, { recursive: true });
   writeFileSync(
-    path.join(directory, `${started}-${kind}.${kind === 'raw' ? 'jsonl' : 'txt'}`),
+    path.join(directory, `${started}-${kind}.${kind === 'report' ? 'txt' : 'jsonl'}`),
     `${lines.join('\n')}\n`,
   );
 }

@@ -24,6 +24,8 @@ export interface PairOptions {
   readonly nodeOptions?: (server: 'a' | 'b') => readonly string[];
   /** An image file or device in place of the directory medium. */
   readonly image?: string;
+  /** A files volume in place of a block volume. */
+  readonly files?: boolean;
 }
 
 export class Pair {
@@ -159,9 +161,11 @@ function configText(options: PairOptions, port: number, admins: readonly number[
   lines.push('[[medium]]', 'name = "shared"');
   if (options.image === undefined) lines.push('driver = "directory"', 'path = "medium"');
   else lines.push('driver = "image"', `path = "${options.image}"`);
-  lines.push('[[volume]]', 'name = "disk"', 'medium = "shared"', `size = "${options.sizeMib}MiB"`);
+  lines.push('[[volume]]', 'name = "disk"', 'medium = "shared"');
+  lines.push(options.files === true ? 'type = "files"' : `size = "${options.sizeMib}MiB"`);
   lines.push(`address = "${HOST}:${port}"`, 'servers = ["a", "b"]', `store = "${options.store}"`);
   lines.push(`store-capacity = "${options.capacityMib}MiB"`);
+  if (options.files === true) lines.push('[volume.export]', 'squash = "none"');
   const timings = Object.entries(options.timings ?? {});
   if (timings.length > 0) lines.push('[timings]', ...timings.map(([key, value]) => `${key} = "${value}"`));
   return `${lines.join('\n')}\n`;
