@@ -21,6 +21,8 @@ export interface Contestant {
   readonly name: ContestantName;
   readonly port: number;
   readonly exportName: string;
+  /** Its processes, by what they do. */
+  readonly processes: readonly { readonly role: string; readonly pid: number }[];
   /** What a turn left behind is done, so that it does not weigh on the next one's measurement. */
   settle(): Promise<void>;
   /** Others' turn: it must not use the processor meanwhile. */
@@ -54,6 +56,16 @@ export async function startContestant(
   }
 }
 
+/** Options of Node that write a profile of each server of a pair; undefined where none is wanted. */
+export function profiler(directory: string | null, name: string): ((server: 'a' | 'b') => string[]) | undefined {
+  if (directory === null) return undefined;
+  return (server) => [
+    '--cpu-prof',
+    `--cpu-prof-dir=${directory}`,
+    `--cpu-prof-name=${name.replace(' ', '-')}-${server}.cpuprofile`,
+  ];
+}
+
 async function startPair(
   name: ContestantName,
   store: 'journal' | 'memory',
@@ -76,6 +88,10 @@ export function contestantOf(pair: Pair, name: ContestantName, gently = false): 
     name,
     port: pair.ports.a,
     exportName: pair.exportName,
+    processes: [
+      { role: 'owner', pid: pair.server('a').pid },
+      { role: 'partner', pid: pair.server('b').pid },
+    ],
     settle: () => pair.untilDrained('a'),
     // A server that is stopped for a turn would be taken for dead by its partner: both stay, and idle.
     pause: () => {},
@@ -129,6 +145,7 @@ function contestant(
     name,
     port,
     exportName,
+    processes: processes.map(({ pid }, i) => ({ role: i === 0 ? 'front' : 'rear', pid })),
     settle: async () => {},
     pause: () => processes.forEach((one) => one.signal('SIGSTOP')),
     resume: () => processes.forEach((one) => one.signal('SIGCONT')),
@@ -144,9 +161,12 @@ function makeImage(file: string): void {
   fill(file);
 }
 
-/** Data all over the image, on disk. */
+/**
+ * Data all over the image, on disk, and in the kernel's cache as clients leave it there, in pieces of a moderate size.
+ * What one call writes the cache keeps in one folio; random writes into folios of 1 MiB cost three times as much.
+ */
 function fill(file: string): void {
-  const piece = Buffer.alloc(1 << 20, 0xa5);
+  const piece = Buffer.alloc(64 << 10, 0xa5);
   const fd = openSync(file, 'r+');
   for (let at = 0; at < VOLUME_MIB << 20; at += piece.length) writeSync(fd, piece, 0, piece.length, at);
   fsyncSync(fd);

@@ -14,7 +14,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findRoot } from '../src/app/root.ts';
-import { type Contestant, type ContestantName, startContestant } from './contestants.ts';
+import { type Contestant, type ContestantName, profiler, startContestant } from './contestants.ts';
 import { CASES, type CaseName, loadClient, measure, type Measured } from './load.ts';
 import { machineLine, sleep } from './machine.ts';
 import { filesVolumes } from './nfs.ts';
@@ -126,15 +126,6 @@ async function throughput(options: Options, say: (text: string) => void): Promis
     for (const one of contestants) await one.end();
   }
   return all;
-}
-
-function profiler(directory: string | null, name: string): ((server: 'a' | 'b') => string[]) | undefined {
-  if (directory === null) return undefined;
-  return (server) => [
-    '--cpu-prof',
-    `--cpu-prof-dir=${directory}`,
-    `--cpu-prof-name=${name.replace(' ', '-')}-${server}.cpuprofile`,
-  ];
 }
 
 async function run(): Promise<void> {

@@ -9,7 +9,7 @@ import { issue } from './owner/plan.ts';
 import type { Step } from './owner/plan.ts';
 
 /** Steps on their way at a time: many small ones, which media take together, or a few large ones. */
-const STEPS_OUT = 64;
+const STEPS_OUT = 512;
 /** Bytes of these at most, but for a step alone. */
 const BYTES_OUT = 8 << 20;
 

@@ -14,8 +14,17 @@ import { MediumWriter } from '../medium-writer.ts';
 import { planOf } from './plan.ts';
 import type { Step } from './plan.ts';
 
-/** Operations of one batch, in bytes: bounds how long a release takes to come. */
-const BATCH_BYTES = 16 << 20;
+/**
+ * Operations of one batch, in bytes: a quarter of the store, within these bounds. The larger a batch, the more of it is
+ * coalesced, and the less a medium has to sync for each block; the smaller, the sooner a full store has room again.
+ */
+const BATCH_BYTES_MIN = 16 << 20;
+const BATCH_BYTES_MAX = 64 << 20;
+
+/** What one batch takes of a store of that capacity, in bytes. */
+export function batchBytes(capacityBytes: number): number {
+  return Math.min(BATCH_BYTES_MAX, Math.max(BATCH_BYTES_MIN, capacityBytes / 4));
+}
 
 export interface DestageEvents {
   /** The highest sequence that may go to the medium now (I6). */
@@ -33,6 +42,7 @@ export class Destager {
   readonly #log: () => OperationLog;
   readonly #clock: Clock;
   readonly #retryMs: number;
+  readonly #batchBytes: number;
   readonly #events: DestageEvents;
   #synced: Sequence = NO_SEQUENCE;
   #issued: Sequence = NO_SEQUENCE;
@@ -43,11 +53,19 @@ export class Destager {
   #retry: Timer | null = null;
   #idle: (() => void)[] = [];
 
-  constructor(medium: MediumVolume, log: () => OperationLog, clock: Clock, retryMs: number, events: DestageEvents) {
+  constructor(
+    medium: MediumVolume,
+    log: () => OperationLog,
+    clock: Clock,
+    retryMs: number,
+    bytes: number,
+    events: DestageEvents,
+  ) {
     this.#medium = medium;
     this.#log = log;
     this.#clock = clock;
     this.#retryMs = retryMs;
+    this.#batchBytes = bytes;
     this.#events = events;
   }
 
@@ -80,7 +98,7 @@ export class Destager {
     const batch: Operation[] = [];
     let bytes = 0;
     let through = this.#synced;
-    while (through < limit && bytes < BATCH_BYTES) {
+    while (through < limit && bytes < this.#batchBytes) {
       const operation = this.#log().at(after(through));
       if (operation === undefined) break;
       batch.push(operation);

@@ -14,7 +14,7 @@ import type { MediumVolume } from '../../ports/medium.ts';
 import type { ModifyRequest, PendingObject, ServiceRequest, VolumeService } from '../../ports/service.ts';
 import type { Authority } from '../authority.ts';
 import type { Replica } from '../replica.ts';
-import { Destager } from './destager.ts';
+import { Destager, batchBytes } from './destager.ts';
 import { Overlay } from './overlay.ts';
 import { Partnership } from './partnership.ts';
 import type { Step } from './plan.ts';
@@ -83,7 +83,8 @@ export class Tenure implements VolumeService {
         if (this.#holding) replica.planned.tick();
       },
     });
-    this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, {
+    const batch = batchBytes(copy.store.capacityBytes);
+    this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, batch, {
       destageable: () => this.#destageable(),
       mayIssue: () => this.mayAct(),
       mayPunch: (step) => this.#mayPunch(step),

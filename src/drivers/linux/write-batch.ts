@@ -10,20 +10,35 @@ import { codeOf } from './errno.ts';
 import { libc, onThreadPool } from './libc.ts';
 
 /** Numbers of io_setup, io_submit, io_getevents. Where they are not known, there are no batches. */
-const CALLS: Readonly<Record<string, readonly [setup: number, submit: number, getEvents: number]>> = {
-  x64: [206, 209, 208],
-  arm64: [0, 2, 4],
+const CALLS: Readonly<Record<string, AioCalls>> = {
+  x64: { setup: 206, submit: 209, getEvents: 208 },
+  arm64: { setup: 0, submit: 2, getEvents: 4 },
 };
+
+/** Numbers of the kernel's calls for many files or places at once. */
+export interface AioCalls {
+  readonly setup: number;
+  readonly submit: number;
+  readonly getEvents: number;
+}
+/** Null where they are not known. */
+export const AIO_CALLS: AioCalls | null = CALLS[process.arch] ?? null;
 const IOCB_BYTES = 64;
 const EVENT_BYTES = 32;
-const IOCB_CMD_PWRITE = 1;
+const IOVEC_BYTES = 16;
+const IOCB_CMD_PWRITEV = 8;
 
-/** Writes of one batch at most. */
-export const BATCH_WRITES_MAX = 128;
+/** Writes of one batch at most: enough that handing it to another thread and back costs little for each of them. */
+export const BATCH_WRITES_MAX = 512;
+/** Pieces of all writes of one batch at most. */
+export const BATCH_PIECES_MAX = 4096;
 
-/** One write of a batch. */
+/** One write of a batch: its pieces one behind the other, `length` bytes in all, from `offset` on. */
 export interface PlacedWrite {
-  readonly bytes: Buffer;
+  /** The file, where the writes of a batch go to several. */
+  readonly fd?: number;
+  readonly pieces: readonly Buffer[];
+  readonly length: number;
   readonly offset: number;
 }
 
@@ -34,6 +49,8 @@ export class WriteBatch {
   readonly #getEvents: number;
   readonly #controls = Buffer.alloc(IOCB_BYTES * BATCH_WRITES_MAX);
   readonly #pointers = new BigUint64Array(BATCH_WRITES_MAX);
+  readonly #vectors = new BigUint64Array((IOVEC_BYTES / 8) * BATCH_PIECES_MAX);
+  readonly #vectorsAt: bigint;
   readonly #events = Buffer.alloc(EVENT_BYTES * BATCH_WRITES_MAX);
   #busy = false;
 
@@ -42,14 +59,14 @@ export class WriteBatch {
     this.#submit = submit;
     this.#getEvents = getEvents;
     const at = libc().address(this.#controls);
+    this.#vectorsAt = libc().address(Buffer.from(this.#vectors.buffer));
     for (let i = 0; i < BATCH_WRITES_MAX; i += 1) this.#pointers[i] = at + BigInt(i * IOCB_BYTES);
   }
 
   /** Null where the kernel has no such calls, or will not have them used. */
   static make(): WriteBatch | null {
-    const calls = CALLS[process.arch];
-    if (calls === undefined) return null;
-    const [setup, submit, getEvents] = calls;
+    if (AIO_CALLS === null) return null;
+    const { setup, submit, getEvents } = AIO_CALLS;
     const context = new BigUint64Array(1);
     if (libc().syscallWithMemory(setup, BATCH_WRITES_MAX, context) !== 0) return null;
     return new WriteBatch(context[0] ?? 0n, submit, getEvents);
@@ -71,16 +88,26 @@ export class WriteBatch {
     );
     this.#busy = true;
     const { address } = libc();
-    this.#controls.fill(0, 0, writes.length * IOCB_BYTES);
+    const controls = this.#controls;
+    const vectors = this.#vectors;
+    controls.fill(0, 0, writes.length * IOCB_BYTES);
+    let vector = 0;
     for (let i = 0; i < writes.length; i += 1) {
-      const { bytes, offset } = writes[i]!;
+      const { pieces, offset, fd: own } = writes[i]!;
       const at = i * IOCB_BYTES;
-      this.#controls.writeUInt32LE(i, at);
-      this.#controls.writeUInt16LE(IOCB_CMD_PWRITE, at + 16);
-      this.#controls.writeInt32LE(fd, at + 20);
-      this.#controls.writeBigUInt64LE(address(bytes), at + 24);
-      this.#controls.writeUInt32LE(bytes.length, at + 32);
-      this.#controls.writeUIntLE(offset, at + 40, 6);
+      controls.writeUInt32LE(i, at);
+      controls.writeUInt16LE(IOCB_CMD_PWRITEV, at + 16);
+      controls.writeInt32LE(own ?? fd, at + 20);
+      controls.writeBigUInt64LE(this.#vectorsAt + BigInt(vector * IOVEC_BYTES), at + 24);
+      controls.writeUInt32LE(pieces.length, at + 32);
+      controls.writeUIntLE(offset, at + 40, 6);
+      assert(vector + pieces.length <= BATCH_PIECES_MAX, 'the pieces of a batch are bounded');
+      for (let k = 0; k < pieces.length; k += 1) {
+        const piece = pieces[k]!;
+        vectors[2 * vector] = address(piece);
+        vectors[2 * vector + 1] = BigInt(piece.length);
+        vector += 1;
+      }
     }
     onThreadPool(
       (library, finished) =>
@@ -99,7 +126,7 @@ export class WriteBatch {
     const note = (found: number): void => {
       for (let i = 0; i < found; i += 1) {
         const index = this.#events.readUInt32LE(i * EVENT_BYTES);
-        written[index] = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16)) === writes[index]?.bytes.length;
+        written[index] = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16)) === writes[index]?.length;
       }
       left -= found;
     };

@@ -4,8 +4,8 @@
  */
 import { fdatasync, read, write, writev } from 'node:fs';
 import { type Done, Fault, type Result } from '../../base/fault.ts';
-import { NO_BYTES } from '../../base/operation.ts';
 import { faultOfError } from '../linux/errno.ts';
+import type { PlacedWrite } from '../linux/write-batch.ts';
 
 /** What a call needs of the image it works on. */
 export interface ImageHandle {
@@ -68,7 +68,7 @@ export class ReadCall implements Call {
 export class WriteCall implements Call {
   readonly #image: ImageHandle;
   readonly offset: number;
-  readonly #length: number;
+  readonly length: number;
   readonly #done: Done;
   #pieces: readonly Buffer[];
   #written = 0;
@@ -77,13 +77,45 @@ export class WriteCall implements Call {
     this.#image = image;
     this.offset = offset;
     this.#pieces = pieces;
-    this.#length = length;
+    this.length = length;
     this.#done = done;
   }
 
-  /** The first of its pieces: all of it, when there is only one. */
-  get bytes(): Buffer {
-    return this.#pieces[0] ?? NO_BYTES;
+  /** What is still to be written; all of it, before `start`. */
+  get pieces(): readonly Buffer[] {
+    return this.#pieces;
+  }
+
+  /** How many writes of at most `mostBytes` it takes. */
+  partsOf(mostBytes: number): number {
+    return Math.ceil(this.length / mostBytes);
+  }
+
+  /** Adds it to `into`, in writes of at most `mostBytes`. */
+  cutInto(into: PlacedWrite[], mostBytes: number): void {
+    if (this.length <= mostBytes) {
+      into.push(this);
+      return;
+    }
+    let pieces: Buffer[] = [];
+    let length = 0;
+    let offset = this.offset;
+    const end = (): void => {
+      into.push({ pieces, length, offset });
+      offset += length;
+      pieces = [];
+      length = 0;
+    };
+    for (const piece of this.#pieces) {
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + mostBytes - length);
+        pieces.push(part);
+        length += part.length;
+        at += part.length;
+        if (length === mostBytes) end();
+      }
+    }
+    if (length > 0) end();
   }
 
   /** It was written as a whole, with others, instead of being started. */
@@ -106,7 +138,7 @@ export class WriteCall implements Call {
   readonly #wrote = (error: NodeJS.ErrnoException | null, count: number): void => {
     if (error === null && count > 0) {
       this.#written += count;
-      if (this.#written < this.#length) {
+      if (this.#written < this.length) {
         this.#pieces = piecesFrom(this.#pieces, count);
         return this.start();
       }
@@ -114,7 +146,7 @@ export class WriteCall implements Call {
       return this.#done(null);
     }
     this.#image.returned();
-    const what = `Writing ${this.#length} bytes at ${this.offset} of ${this.#image.path}`;
+    const what = `Writing ${this.length} bytes at ${this.offset} of ${this.#image.path}`;
     if (error !== null) return this.#done(faultOfError(error, what));
     this.#done(new Fault('io', `${what} failed: the operating system took ${this.#written} of them.`));
   };

@@ -11,7 +11,7 @@
  *   range operations are synced before they are reported; and what this machine cached of the image before is dropped
  *   when it is opened.
  *
- * Small writes of one turn go to the kernel together, and reads that its cache can answer are answered at once.
+ * Writes of one turn go to the kernel's cache together, and reads that its cache can answer are answered at once.
  *
  * At most `CALLS_IN_FLIGHT` calls of one image are with the operating system at a time, the others wait in order of
  * arrival: a medium that hangs must not take all threads of the pool from the journals.
@@ -23,7 +23,7 @@ import type { Extent, MediumAbilities, MediumVolume } from '../../ports/medium.t
 import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/block-device.ts';
 import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
 import { type CachedRead, readCached } from '../linux/cached-read.ts';
-import { BATCH_WRITES_MAX, WriteBatch } from '../linux/write-batch.ts';
+import { BATCH_PIECES_MAX, BATCH_WRITES_MAX, type PlacedWrite, WriteBatch } from '../linux/write-batch.ts';
 import { dropCachedRange, punchRange, reserveRange } from '../linux/ranges.ts';
 import { type Call, type ImageHandle, READ_BYTES_MAX, ReadCall, SyncCall, WriteCall } from './raw-calls.ts';
 import { ExtentsCall, ReserveCall, ZeroCall } from './raw-ranges.ts';
@@ -38,8 +38,12 @@ export const CALLS_WAITING_MAX = 65_536;
 
 /** Reads up to this size are tried in the kernel's cache first, on this thread: copying more would hold it up. */
 const CACHED_READ_BYTES_MAX = 64 << 10;
-/** Writes up to this size go with others of their turn in one call; larger ones are worth a call each. */
-const BATCHED_WRITE_BYTES_MAX = 64 << 10;
+/**
+ * What goes to the kernel's cache goes in writes of at most so many bytes. The cache keeps what one call wrote in one
+ * folio, as large as the call, and walks all blocks of a folio whenever one of them is written and synced later: behind
+ * writes of 1 MiB, a 4 KiB write at random costs three times as much processor time as behind writes of this size.
+ */
+const CACHE_WRITE_BYTES_MAX = 128 << 10;
 
 /** File systems that write every version of a block to a new place: room held for a range is no room for its rewriting. */
 const COPYING_FILE_SYSTEMS: ReadonlySet<number> = new Set([
@@ -152,7 +156,7 @@ class RawFile implements MediumVolume, ImageHandle {
   writesZeroes = false;
   readonly #sizeBytes: number;
   readonly #waiting = new Ring<Call>();
-  /** Small writes that the next batch takes; the core keeps few on their way. */
+  /** Writes that the next batches take; the core bounds what is on its way. */
   #gathered: WriteCall[] = [];
   #gathering = false;
   /** Null where each write is a call of its own: O_DSYNC ones wait for the storage, and had better wait side by side. */
@@ -201,28 +205,34 @@ class RawFile implements MediumVolume, ImageHandle {
     const refusal = this.#refusal(target, offset, length);
     if (refusal !== null) return process.nextTick(done, refusal);
     const call = new WriteCall(this, offset, data, length, done);
-    if (this.#batch === null || data.length !== 1 || length > BATCHED_WRITE_BYTES_MAX) return this.#run(call);
+    if (this.#batch === null) return this.#run(call);
     this.#gathered.push(call);
     if (this.#gathering) return;
     this.#gathering = true;
     process.nextTick(this.#writeGathered);
   }
 
-  /** The small writes of one turn: one of them is a call like any other, several are a batch. */
+  /** The writes of one turn: a single one is a call like any other, several are a batch. */
   readonly #writeGathered = (): void => {
     this.#gathering = false;
     const batch = this.#batch;
     if (batch === null || batch.busy || this.#gathered.length === 0) return;
-    const calls = this.#gathered.splice(0, BATCH_WRITES_MAX);
+    const calls = this.#gathered.splice(0, this.#fitting());
+    const writes: PlacedWrite[] = [];
+    for (const call of calls) call.cutInto(writes, CACHE_WRITE_BYTES_MAX);
     const [first] = calls;
-    if (calls.length === 1 && first !== undefined) return this.#run(first);
+    if (first !== undefined && (writes.length === 1 || !fits(writes.length, first.pieces.length)))
+      return this.#run(first);
     this.#inFlight += 1;
-    batch.run(this.fd, calls, (written) => {
+    batch.run(this.fd, writes, (written) => {
       this.#inFlight -= 1;
-      for (let i = 0; i < calls.length; i += 1) {
-        const call = calls[i]!;
+      let at = 0;
+      for (const call of calls) {
+        const end = at + call.partsOf(CACHE_WRITE_BYTES_MAX);
+        let whole = true;
+        for (; at < end; at += 1) whole = whole && written[at] === true;
         // What the kernel did not take as a whole is written again by itself, and says what is wrong with it.
-        if (written[i] === true) call.written();
+        if (whole) call.written();
         else this.#run(call);
       }
       this.#startNext();
@@ -230,6 +240,19 @@ class RawFile implements MediumVolume, ImageHandle {
       this.#closeWhenIdle();
     });
   };
+
+  /** How many of the gathered writes one batch takes: one at least, which may be too large for any. */
+  #fitting(): number {
+    let writes = 0;
+    let pieces = 0;
+    for (let i = 0; i < this.#gathered.length; i += 1) {
+      const call = this.#gathered[i]!;
+      writes += call.partsOf(CACHE_WRITE_BYTES_MAX);
+      pieces += call.pieces.length;
+      if (i > 0 && !fits(writes, pieces)) return i;
+    }
+    return this.#gathered.length;
+  }
 
   zero(target: string, offset: number, length: number, punch: boolean, done: Done): void {
     const refusal = this.#refusal(target, offset, length);
@@ -323,6 +346,11 @@ class RawFile implements MediumVolume, ImageHandle {
     const range = `${length} bytes from ${offset}`;
     return new Fault('refused', `${range} do not lie within the ${this.#sizeBytes} bytes of ${this.path}.`);
   }
+}
+
+/** Whether so many writes, made of so many pieces before they were cut, go into one batch. */
+function fits(writes: number, pieces: number): boolean {
+  return writes <= BATCH_WRITES_MAX && pieces + writes <= BATCH_PIECES_MAX;
 }
 
 function failCall(call: Call, fault: Fault): void {

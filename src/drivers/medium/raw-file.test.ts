@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { MediumVolume } from '../../ports/medium.ts';
+import { openRawFile, type Sharing } from './raw-file.ts';
+
+const SIZE_BYTES = 8 << 20;
+
+/** Buffers of these lengths, no two bytes of a kilobyte alike. */
+function pieces(lengths: readonly number[]): Buffer[] {
+  let at = 0;
+  return lengths.map((length) => Buffer.from(Array.from({ length }, () => (at += 7) & 0xff)));
+}
+
+for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]) {
+  test(`writes of one turn, of any size and in any number of pieces, arrive whole: ${sharing}`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
+    try {
+      const path = join(directory, 'image');
+      writeFileSync(path, '');
+      truncateSync(path, SIZE_BYTES);
+      const image = await new Promise<MediumVolume>((resolve, reject) =>
+        openRawFile(path, sharing, SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
+      );
+      const expected = Buffer.alloc(SIZE_BYTES);
+      const writes: [offset: number, data: Buffer[]][] = [
+        [4096, pieces([4096])],
+        [1 << 20, pieces([100, 200_000, 131_072, 1, 700_000, 77])],
+        [100, pieces([512, 512])],
+        [3 << 20, pieces([131_072, 131_072])],
+        [(4 << 20) + 3, pieces(Array.from({ length: 512 }, () => 301))],
+        [5 << 20, pieces([2 << 20])],
+      ];
+      await Promise.all(
+        writes.map(
+          ([offset, data]) =>
+            new Promise<void>((resolve, reject) => {
+              Buffer.concat(data).copy(expected, offset);
+              image.write('', offset, data, (fault) => (fault === null ? resolve() : reject(fault)));
+            }),
+        ),
+      );
+      assert.ok(readFileSync(path).equals(expected));
+      await new Promise<void>((resolve) => image.close(() => resolve()));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}
