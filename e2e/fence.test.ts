@@ -43,7 +43,7 @@ clusterTest(
     await cluster.until('status says why', async () => {
       const view = (await cluster.views()).get(first.partner);
       assert.equal(view?.serving, false);
-      return /fence hook failed.*exit code 7: the switch does not answer/.test(view?.why ?? '');
+      return /could not be fenced.*exit code 7: the switch does not answer/.test(view?.why ?? '');
     });
     assert.ok(!taker.has('claim.replaying', since), 'nothing is replayed before');
 

@@ -73,7 +73,7 @@ export const EVENTS: readonly EventMeaning[] = [
 
   event('claim.begin', 'info', 'this server decides to become the owner; `why`'),
   event('claim.swapping', 'info', 'step 1: the probes passed, the claim is swapped into the record'),
-  event('claim.fencing', 'info', 'step 2: the claim is known to be done; the fence hook runs if there is one'),
+  event('claim.fencing', 'info', 'step 2: the claim is known to be done; the old owner is fenced'),
   event(
     'fence.killed',
     'warn',
@@ -84,7 +84,7 @@ export const EVENTS: readonly EventMeaning[] = [
     'error',
     'a server on this machine could not be ended; the volume goes on all the same, as `accept-risk = "late-io"` says',
   ),
-  event('claim.fence-failed', 'error', 'the fence hook failed: the volume is not served until it succeeds'),
+  event('claim.fence-failed', 'error', 'the old owner could not be fenced: the volume is not served until it is'),
   event('claim.waiting', 'info', 'step 3: until the authority of `holders` has run out, or they are proven dead'),
   event('claim.proof', 'info', 'it is proven that `holder` has ended'),
   event('claim.confirming', 'info', 'the record is read again: it must still name this claim'),

@@ -196,7 +196,7 @@ function pathOf(path: PathStatus, paint: Paint): string {
 /** What the configuration accepts by name: shown always, so that nobody forgets it. */
 function acceptedRisks(config: Config): string[] {
   return config.volumes.flatMap((volume) => {
-    if (volume.sharing === 'host' || volume.servers.length < 2 || !volume.medium.acceptsLateIo) return [];
+    if (volume.servers.length < 2 || !volume.medium.acceptsLateIo) return [];
     return [
       `volume ${volume.name}: late I/O of a frozen server after a takeover is accepted (accept-risk = "late-io" in medium ${volume.medium.name})`,
     ];

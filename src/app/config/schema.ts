@@ -162,7 +162,7 @@ const medium = z
     }),
     'accept-risk': z.literal('late-io').optional().meta({
       description:
-        'Where machines share the medium, I/O of a frozen server could land after another machine has taken its volume over. Every server of the volume needs a fence command against that, unless `late-io` accepts the risk by name; `status` shows it.',
+        'Where machines share the medium, I/O of a frozen server could land after another machine has taken its volume over. Every server of the volume needs a fence command against that, unless `late-io` accepts the risk by name; `status` shows it. Within one machine a frozen server is killed; with `late-io` the volume goes on also where that cannot be done.',
     }),
   })
   .meta({ description: 'One table for each medium: the storage that all servers share.' });
