@@ -70,7 +70,7 @@ function mediumWorld(): Promise<MediumWorld> {
     watch,
   );
   return Promise.resolve({
-    medium: new SimMedium(ctx, device, lifeOf(ctx, A, 0), 0, { mode: 'fine', share: 0, held: [] }),
+    medium: new SimMedium(ctx, device, lifeOf(ctx, A, 0), 0, { mode: 'fine', share: 0, held: [], unmounted: false }),
     volume: VOLUME,
     mediumId: MEDIUM,
     sizeBytes: sectors * SECTOR,
@@ -94,7 +94,10 @@ function coordinatorWorld(): Promise<CoordinatorWorld> {
     volume: VOLUME,
     servers,
     coordinatorOf: (server) =>
-      new SimCoordinator(ctx, register, lifeOf(ctx, server, servers.indexOf(server)), { mode: 'fine', held: [] }),
+      new SimCoordinator(ctx, register, lifeOf(ctx, server, servers.indexOf(server)), {
+        mode: 'fine',
+        held: [],
+      }),
     step: () => step(ctx),
     end: () => Promise.resolve(),
   });

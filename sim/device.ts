@@ -20,6 +20,8 @@ export interface MediumWeather {
   share: number;
   /** What a hang holds back. */
   readonly held: (() => void)[];
+  /** The mount is missing: who opens the volume now finds an empty directory of this machine (trap T23). */
+  unmounted: boolean;
 }
 
 /** Told what the checkers must see. */
@@ -39,6 +41,7 @@ export const GHOST = 255;
 export interface Flight {
   readonly life: Life;
   readonly volume: number;
+  readonly platter: Platter;
   readonly first: number;
   /** One tag per sector. */
   readonly tags: readonly number[];
@@ -168,8 +171,8 @@ export class Device {
   land(flight: Flight): void {
     if (flight.landed || !this.#flights.has(flight)) return;
     flight.landed = true;
-    const platter = this.platters[flight.volume] as Platter;
-    const opener = this.#openers[flight.volume] ?? null;
+    const { platter } = flight;
+    const opener = platter === this.platters[flight.volume] ? (this.#openers[flight.volume] ?? null) : null;
     if (opener !== null && opener !== flight.life) this.watch.late(flight.life, flight.volume, opener);
     for (let i = 0; i < flight.tags.length; i++) platter.land(flight, i);
   }
@@ -183,7 +186,7 @@ export class Device {
   settle(matches: (flight: { readonly life: Life; readonly volume: number }) => boolean): void {
     for (const flight of this.#flights) {
       if (!matches(flight)) continue;
-      const platter = this.platters[flight.volume] as Platter;
+      const { platter } = flight;
       if (!flight.landed && !this.fenced.has(flight.life.incarnation)) {
         const share = this.#prng.pick([0, 0.5, 1]);
         for (let i = 0; i < flight.tags.length; i++) if (this.#prng.chance(share)) platter.land(flight, i);

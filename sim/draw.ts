@@ -191,6 +191,7 @@ const MENU: readonly (readonly [Trouble['kind'], number])[] = [
   ['partition', 3],
   ['coordinator', 4],
   ['medium', 4],
+  ['unmount', 1],
   ['full', 1],
   ['store', 2],
   ['damage', 1],
@@ -328,6 +329,8 @@ function troubleOf(prng: Prng, kind: Trouble['kind'], scene: Scene): Trouble {
         share: prng.pick([0.2, 0.6, 1]),
         forMs,
       };
+    case 'unmount':
+      return { kind, server, volume, forMs };
     case 'full':
       return { kind, volume, forMs };
     case 'store':

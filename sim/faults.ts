@@ -59,7 +59,10 @@ export class Faults {
     for (const platter of world.device.platters) platter.full = false;
     for (const host of world.hosts) {
       this.#coordinator(host, 'fine');
-      host.media.forEach((_, v) => this.#medium(host, v, 'fine', 0));
+      host.media.forEach((weather, v) => {
+        weather.unmounted = false;
+        this.#medium(host, v, 'fine', 0);
+      });
       host.storeWeather.forEach((_, v) => this.#store(host, v, 'fine'));
       host.life?.thaw();
     }
@@ -160,6 +163,15 @@ export class Faults {
         this.#later(t.forMs, () => {
           this.#medium(h, t.volume, 'fine', 0);
           if (world.plan.coordinatorOnMedium) this.#coordinator(h, 'fine');
+        });
+        return;
+      }
+      case 'unmount': {
+        const weather = host(t.server).media[t.volume];
+        if (weather === undefined) return;
+        weather.unmounted = true;
+        this.#later(t.forMs, () => {
+          weather.unmounted = false;
         });
         return;
       }

@@ -6,10 +6,15 @@ import { Fault, type Done, type Result } from '../src/base/fault.ts';
 import type { MediumId, VolumeName } from '../src/base/names.ts';
 import type { Extent, Medium, MediumAbilities, MediumVolume } from '../src/ports/medium.ts';
 import type { Context } from './context.ts';
-import { type Device, type Flight, GHOST, type MediumWeather, type Platter } from './device.ts';
+import { type Device, type Flight, GHOST, type MediumWeather, Platter } from './device.ts';
 import { fillTag, tagOf, wholeSector } from './disk.ts';
 import type { Life } from './life.ts';
 import { SECTOR, ZERO } from './model.ts';
+
+/** What a directory has for an id that is no medium. */
+const NO_MEDIUM = '' as MediumId;
+/** Who asks for this one takes what is there: no core does, but a mutation (trap T23). */
+const ANY_MEDIUM = 'any' as MediumId;
 
 /** One server's port to one volume's medium. */
 export class SimMedium implements Medium {
@@ -32,18 +37,22 @@ export class SimMedium implements Medium {
     this.perform('open', (fault) => {
       if (fault !== null) return done(fault, null);
       if (this.device.names[this.volume] !== volume) return done(new Fault('missing', `no volume ${volume}`), null);
-      if (this.device.ids[this.volume] !== expected) return done(new Fault('refused', 'another medium'), null);
+      const platter = this.device.platters[this.volume] as Platter;
+      const there = this.weather.unmounted ? NO_MEDIUM : this.device.ids[this.volume];
+      if (expected !== ANY_MEDIUM && there !== expected) return done(new Fault('refused', 'another medium'), null);
+      if (this.weather.unmounted) return done(null, new SimMediumVolume(this.#ctx, this, new Platter(platter.sectors)));
       if (this.device.watch.rightful(this.life, this.volume)) this.device.openedBy(this.life, this.volume);
       this.device.exorcise(this.volume);
       this.#ctx.digest.text('open');
-      done(null, new SimMediumVolume(this.#ctx, this));
+      done(null, new SimMediumVolume(this.#ctx, this, platter));
     });
   }
 
   probe(expected: MediumId, done: Done): void {
     this.perform('probe', (fault) => {
       if (fault !== null) return done(fault);
-      done(this.device.ids[this.volume] === expected ? null : new Fault('refused', 'another medium'));
+      const there = this.weather.unmounted ? NO_MEDIUM : this.device.ids[this.volume];
+      done(expected === ANY_MEDIUM || there === expected ? null : new Fault('refused', 'another medium'));
     });
   }
 
@@ -102,10 +111,10 @@ class SimMediumVolume implements MediumVolume {
   #open = 0;
   #closing: Done | null = null;
 
-  constructor(ctx: Context, port: SimMedium) {
+  constructor(ctx: Context, port: SimMedium, platter: Platter) {
     this.#ctx = ctx;
     this.#port = port;
-    this.#platter = port.device.platters[port.volume] as Platter;
+    this.#platter = platter;
     this.abilities = port.device.abilities;
   }
 
@@ -160,7 +169,7 @@ class SimMediumVolume implements MediumVolume {
 
   #issue(first: number, tags: readonly number[], punch: boolean, done: Done): void {
     const { device, life, volume } = this.#port;
-    const flight: Flight = { life, volume, first, tags, punch, landed: false };
+    const flight: Flight = { life, volume, platter: this.#platter, first, tags, punch, landed: false };
     for (const tag of tags) this.#ctx.digest.number(tag);
     if (this.#ctx.story !== null) {
       this.#ctx.tell(

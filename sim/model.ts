@@ -22,6 +22,8 @@ export interface Write {
   ackMs: number;
   /** It has taken effect by then, or never will: answered, seen by a read per sector, or its connection or server gone. */
   readonly boundMs: Float64Array;
+  /** A client has read it somewhere: it may not be taken back, answered or not. */
+  seen: boolean;
 }
 
 export interface Read {
@@ -77,6 +79,7 @@ export class Model {
       beginMs: nowMs,
       ackMs: Infinity,
       boundMs: new Float64Array(count).fill(Infinity),
+      seen: false,
     };
     this.era.writes.push(write);
     this.#register(write);
@@ -106,6 +109,7 @@ export class Model {
       if (wrong !== null) return wrong;
       if (tag === ZERO) continue;
       const write = this.#byTag.get(tag) as Write;
+      write.seen = true;
       const at = sector - write.first;
       if ((write.boundMs[at] as number) > read.endMs) write.boundMs[at] = read.endMs;
       this.#raise(write, sector);
@@ -157,6 +161,7 @@ export class Model {
         beginMs: nowMs,
         ackMs: nowMs,
         boundMs: new Float64Array(1).fill(nowMs),
+        seen: false,
       };
       if (tag === ZERO) (this.#zeroes[sector] as Write[]).push(write);
       else this.#initialTag(write, sector);

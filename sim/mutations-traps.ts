@@ -175,24 +175,23 @@ export const TRAPS: readonly Mutation[] = [
   },
   {
     id: 'T13',
-    what: 'acknowledgements are not tied to store, generation and incarnation',
+    what: 'acknowledgements are tied to the partner, not to store, generation and incarnation',
     edits: [
+      edit('owner/mirror', 'export class Mirror {', 'const HEARD = new WeakMap(); export class Mirror {'),
       edit(
-        'owner/partnership',
-        'this.mirrors.all().find((mirror) => mirror.peer === from && mirror.generation === generation) ?? null',
-        'this.mirrors.all().find((mirror) => mirror.peer === from && generation > 0) ?? null',
+        'owner/mirror',
+        'this.#stored = higher(this.#stored, position.stored);',
+        'this.#stored = higher(this.#stored, position.stored); const log = this.#world.log(); if (!HEARD.has(log)) HEARD.set(log, new Map()); HEARD.get(log).set(this.peer, this.#stored);',
       ),
       edit(
-        'owner/partnership',
-        '(mirror.incarnation === incarnation ? mirror.hear(position, gap) : mirror.compare(incarnation, position))',
-        'mirror.hear(position, gap)',
+        'owner/mirror',
+        'this.capacityBytes = capacityBytes; this.#base = base; this.#sent = base; this.#received = base; this.#stored = base;',
+        'this.capacityBytes = capacityBytes; this.#base = base; this.#sent = higher(base, HEARD.get(this.#world.log())?.get(this.peer) ?? base); this.#received = this.#sent; this.#stored = this.#sent;',
       ),
-      edit('owner/mirror', 'if (this.store !== null && position.store !== this.store) return false;', ''),
-      edit('peers', '|| peer.incarnation !== incarnation) return;', ') return;'),
     ],
-    worlds: storm('stray-words'),
+    worlds: storm('stray-words', { degraded: ['journal'], stores: 'journal' }),
     seeds: [],
-    within: 1000,
+    within: 500,
   },
   {
     id: 'T14',
@@ -261,8 +260,8 @@ export const TRAPS: readonly Mutation[] = [
     id: 'T19',
     what: 'a claim of an earlier process, landed late or not, is not noticed by its next one',
     edits: [
-      edit('occasion', "? 'a claim of this server’s landed late'", '? null'),
-      edit('occasion', ": 'this server restarted';", ': null;'),
+      edit('occasion', "? { detector: null, why: 'a claim of this server’s landed late' }", '? null'),
+      edit('occasion', ": { detector: 'process', why: 'this server restarted' };", ': null;'),
     ],
     worlds: storm('given-up', { losses: 0, stores: 'journal' }),
     seeds: [1, 23],
@@ -306,6 +305,17 @@ export const TRAPS: readonly Mutation[] = [
     ],
     seeds: [28, 30],
     within: 100,
+  },
+  {
+    id: 'T23',
+    what: 'what is mounted is taken for the medium',
+    edits: [
+      edit('claim', 'medium.open(volume, record.mediumId,', "medium.open(volume, 'any' as never,"),
+      edit('claim', 'medium.probe(register.known.mediumId,', "medium.probe('any' as never,"),
+    ],
+    worlds: storm('no-mount'),
+    seeds: [],
+    within: 500,
   },
   {
     id: 'T24',

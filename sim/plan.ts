@@ -79,6 +79,7 @@ export type Trouble =
       readonly share: number;
       readonly forMs: number;
     }
+  | { readonly kind: 'unmount'; readonly server: number; readonly volume: number; readonly forMs: number }
   | { readonly kind: 'full'; readonly volume: number; readonly forMs: number }
   | {
       readonly kind: 'store';

@@ -26,6 +26,7 @@ export const STORMS = [
   'late-io',
   'upgrade',
   'stray-words',
+  'no-mount',
 ] as const;
 export type Storm = (typeof STORMS)[number];
 
@@ -219,6 +220,12 @@ export function stormOf(
         on('medium-write', prng.int(1, 40), prng.between(0, 4), { kind: 'freeze', server: 0, forMs: longMs }, self),
         on('claim-landed', claims, prng.between(0, longMs), crash(shortMs), prng.pick([self, deposed])),
       ];
+    case 'no-mount':
+      // The mount goes just before its server has to take over.
+      return [
+        once(at, { kind: 'unmount', server: 0, volume, forMs: longMs * 2 }, partner),
+        once(at + prng.between(0, detectMs), crash(prng.pick([shortMs, longMs])), owner),
+      ];
     case 'upgrade': {
       // One server after the other is stopped in order and started with its other program; sometimes one dies meanwhile.
       const gap = prng.between(300, 1_200);
@@ -229,15 +236,25 @@ export function stormOf(
       return steps;
     }
     case 'stray-words': {
-      // One path lags: what the partner said of an earlier copy arrives when another has been begun.
-      const extraMs = prng.between(40, Math.min(400, t.silentMs * 0.8));
+      // One path lags and is not renewed: what the partner said of an earlier copy arrives when another has been begun.
+      const extraMs = prng.between(60, Math.min(600, t.silentMs * 0.9));
       const path = prng.below(2);
-      const blink = (atMs: number): PlannedFault =>
-        once(atMs, prng.chance(0.6) ? crash(prng.between(2, 20)) : cutOff(prng.between(5, t.confirmMs)), partner);
+      const slowed = at + extraMs * 2;
+      const blinks = [0, 1, 2].flatMap((n) => {
+        const blinkMs = slowed + n * prng.between(500, 1_200);
+        return [
+          once(
+            blinkMs - 1,
+            { kind: 'cut', from: 0, to: prng.below(servers), path, both: false, forMs: extraMs * 2 },
+            owner,
+          ),
+          once(blinkMs, prng.chance(0.8) ? crash(prng.between(1, 12)) : cutOff(prng.between(5, t.confirmMs)), partner),
+        ];
+      });
       return [
         once(at, { kind: 'slow-link', from: 0, to: 0, path, both: false, extraMs, forMs: stormMs }, partner),
-        ...[1, 2, 3].map((n) => blink(at + extraMs + n * prng.between(200, 900))),
-        once(at + prng.between(300, 3_000), crash(shortMs), owner),
+        once(at, { kind: 'medium', server: 0, volume, mode: 'slow', share: 1, forMs: stormMs }, owner),
+        ...blinks,
       ];
     }
     case 'uneven-paths':

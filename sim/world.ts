@@ -153,7 +153,7 @@ export class World {
       stores: [],
       disks: this.plan.volumes.map((v, volume) => (v.servers.includes(index) ? this.#newDisk(volume, prng) : null)),
       coordinator: { mode: 'fine', held: [] },
-      media: this.plan.volumes.map(() => ({ mode: 'fine', share: 0, held: [] })),
+      media: this.plan.volumes.map(() => ({ mode: 'fine', share: 0, held: [], unmounted: false })),
       storeWeather: this.plan.volumes.map(() => ({ mode: 'fine' })),
       stopping: false,
     }));
