@@ -55,6 +55,8 @@ export interface ClusterOptions {
   readonly medium?: MediumOptions;
   /** Where each server keeps its lock and journals; in the cluster's directory if left out. */
   readonly statePath?: (name: string) => string;
+  /** The user that servers and commands run as, in place of the test's own. Needs root. */
+  readonly user?: number;
   /** Entries of the configuration's [timings] in place of the defaults. */
   readonly timings?: Readonly<Record<string, string>>;
 }
@@ -130,7 +132,7 @@ async function layWires(
 function volumeOf(directory: string, name: string, ports: readonly number[]): Volume {
   const port = must(ports[0], 'a port');
   const home = path.join(directory, 'medium', 'volumes', name);
-  const [image, tree] = [path.join(home, 'disk.img'), path.join(home, 'files')];
+  const [image, tree] = [path.join(home, 'disk.img'), path.join(home, 'tree')];
   return { name, host: HOST, port, ports, uri: `nbd://${HOST}:${port}/${name}`, image, tree };
 }
 

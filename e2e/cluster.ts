@@ -8,7 +8,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -72,12 +72,16 @@ export class Cluster {
   readonly #clients: ReadonlyMap<string, AdminClient>;
   readonly #configs: ReadonlyMap<string, string>;
   readonly #ownCoordinator: boolean;
+  /** Who servers and commands run as. */
+  readonly #user: { readonly uid?: number; readonly gid?: number };
   readonly #cleanups: (() => Promise<void>)[] = [];
   #changed: (() => void)[] = [];
 
   private constructor(directory: string, plan: Plan, wires: readonly Wire[], options: ClusterOptions) {
     const supervised = options.supervised === true;
     this.#ownCoordinator = options.medium?.coordinator !== undefined;
+    const user = options.user === undefined ? {} : { uid: options.user, gid: options.user };
+    this.#user = user;
     this.directory = directory;
     this.wires = wires;
     this.volumes = plan.volumes;
@@ -94,7 +98,7 @@ export class Cluster {
     this.servers = new Map(
       [...plan.configs].map(([name, config]) => [
         name,
-        new ServerProcess(name, config, path.join(directory, `${name}.log`), changed, supervised),
+        new ServerProcess(name, config, path.join(directory, `${name}.log`), changed, supervised, user),
       ]),
     );
   }
@@ -102,6 +106,10 @@ export class Cluster {
   static async make(options: ClusterOptions = {}): Promise<Cluster> {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-e2e-'));
     const { plan, wires } = await planOf(directory, options);
+    const { user } = options;
+    if (user !== undefined) {
+      for (const name of ['', ...readdirSync(directory)]) chownSync(path.join(directory, name), user, user);
+    }
     return new Cluster(directory, plan, wires, options);
   }
 
@@ -131,7 +139,7 @@ export class Cluster {
       execFile(
         process.execPath,
         [PROGRAM, ...args, '--config', this.configFile],
-        { timeout: 60_000, maxBuffer: 16 << 20 },
+        { timeout: 60_000, maxBuffer: 16 << 20, ...this.#user },
         (error, out, err) =>
           resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, out, err }),
       );

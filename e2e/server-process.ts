@@ -48,9 +48,19 @@ export class ServerProcess {
   #startLine = 0;
 
   readonly #supervised: boolean;
+  readonly #user: { readonly uid?: number; readonly gid?: number };
 
-  constructor(name: string, config: string, logFile: string, changed: () => void, supervised = false) {
+  /** `user`: who it runs as, if not as the test does. */
+  constructor(
+    name: string,
+    config: string,
+    logFile: string,
+    changed: () => void,
+    supervised = false,
+    user: { readonly uid?: number; readonly gid?: number } = {},
+  ) {
     this.name = name;
+    this.#user = user;
     this.#supervised = supervised;
     this.#config = config;
     this.#logFile = logFile;
@@ -73,6 +83,7 @@ export class ServerProcess {
     const child = fork(PROGRAM, ['serve', '--config', this.#config, '--server', this.name, ...alone], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       execArgv: [],
+      ...this.#user,
       env: { ...process.env, HOLDFAST_ENDS_WITH_PARENT: '1', NODE_OPTIONS: '' },
     });
     this.#child = child;
