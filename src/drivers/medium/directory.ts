@@ -2,8 +2,9 @@
  * The medium `directory`: a directory that all servers reach, by whatever means the machines share one. Its layout:
  *
  *     holdfast-medium.json          what medium this is: format, id, when it was made
- *     volumes/NAME/volume.json      what volume this is: name, size in bytes; there is a volume where this file is
- *     volumes/NAME/disk.img         the volume's bytes, a sparse raw image: qemu-img and losetup can use it
+ *     volumes/NAME/volume.json      what volume this is: name, kind, size in bytes; there is a volume where this file is
+ *     volumes/NAME/disk.img         a block volume's bytes, a sparse raw image: qemu-img and losetup can use it
+ *     volumes/NAME/tree/ and more   a files volume's (files/home.ts)
  *     volumes/NAME/record/          the versions of the volume's record, where the coordinator lives here
  *                                   (src/drivers/coordinator/directory.ts)
  *     servers/NAME.json             the servers' heartbeat entries, likewise
@@ -21,10 +22,13 @@ import type { Clock, Ids } from '../../ports/clock.ts';
 import type { Medium, MediumVolume } from '../../ports/medium.ts';
 import { Deadline, PROBE_DEADLINE_MS } from '../linux/deadline.ts';
 import { createFile, ensureDirectory, removeQuietly, syncDirectory } from '../linux/durable.ts';
-import { errorCode, faultOfError } from '../linux/errno.ts';
+import { errorCode } from '../linux/errno.ts';
 import { settle } from '../linux/settle.ts';
 import { checkName } from '../linux/small-files.ts';
-import { checkMediumId, checkSize, formatFile, readMediumFile, readVolumeFile } from './identity.ts';
+import { creating, exists } from './creating.ts';
+import { warmTreeThread } from './files/crew.ts';
+import { openFilesVolume } from './files/open.ts';
+import { checkMediumId, checkSize, formatFile, readMediumFile, readVolumeFile, type VolumeFile } from './identity.ts';
 import { probeFile } from './probe.ts';
 import { openRawFile, type Sharing } from './raw-file.ts';
 
@@ -42,6 +46,7 @@ export interface DirectoryMediumOptions {
 export class DirectoryMedium implements Medium {
   readonly #options: DirectoryMediumOptions;
   readonly #probe: Deadline;
+  #warmed = false;
 
   constructor(options: DirectoryMediumOptions) {
     checkName(options.server, 'server');
@@ -52,10 +57,11 @@ export class DirectoryMedium implements Medium {
 
   open(volume: VolumeName, expected: MediumId, done: Result<MediumVolume>): void {
     const { directory, sharing } = this.#options;
-    const found = describe(directory, volume, expected);
-    settle(found, `Opening the volume ${volume} in ${directory}`, (fault, sizeBytes) => {
-      if (fault !== null) return done(fault, null);
-      openRawFile(join(directory, 'volumes', volume, 'disk.img'), sharing, sizeBytes, done);
+    const what = `Opening the volume ${volume} in ${directory}`;
+    settle(describe(directory, volume, expected), what, (fault, found) => {
+      if (found === null) return done(fault, null);
+      if (found.kind === 'files') return settle(openFilesVolume(directory, volume, found.handles, sharing), what, done);
+      openRawFile(join(directory, 'volumes', volume, 'disk.img'), sharing, found.bytes, done);
     });
   }
 
@@ -64,15 +70,34 @@ export class DirectoryMedium implements Medium {
     this.#probe.run(async () => {
       checkMediumId((await readMediumFile(mediumFile(directory))).id, expected, directory);
       await probeFile(join(directory, 'servers', `${server}.probe`), sharing);
+      await this.#warm();
     }, done);
+  }
+
+  /** Who may come to open a files volume has a thread ready for it. */
+  async #warm(): Promise<void> {
+    if (this.#warmed) return;
+    this.#warmed = true;
+    const { directory } = this.#options;
+    for (const volume of await listMediumVolumes(directory)) {
+      if ((await readVolumeKind(directory, volume)) === 'files') return warmTreeThread();
+    }
   }
 }
 
-/** The size of the volume in bytes, if this is the expected medium and the volume was created on it. */
-async function describe(directory: string, volume: VolumeName, expected: MediumId): Promise<number> {
+/** What the volume is, if this is the expected medium and the volume was created on it. */
+async function describe(directory: string, volume: VolumeName, expected: MediumId): Promise<VolumeFile> {
   checkName(volume, 'volume');
   checkMediumId((await readMediumFile(mediumFile(directory))).id, expected, directory);
-  return volumeBytes(directory, volume);
+  return describeVolume(directory, volume);
+}
+
+async function describeVolume(directory: string, volume: VolumeName): Promise<VolumeFile> {
+  checkName(volume, 'volume');
+  const path = join(directory, 'volumes', volume, 'volume.json');
+  const found = await readVolumeFile(path);
+  if (found.volume === volume) return found;
+  throw new Fault('corrupt', `${path} describes another volume, ${found.volume}.`);
 }
 
 /** The id of the medium in `directory`. Faults: `missing` when there is no medium, `corrupt`, `io`. */
@@ -80,13 +105,16 @@ export async function readMediumId(directory: string): Promise<MediumId> {
   return (await readMediumFile(mediumFile(directory))).id;
 }
 
-/** The size in bytes with which the volume was created. Faults: `missing`, `corrupt`, `io`. */
+/** As what the volume was created: a block volume or one of files. Faults: `missing`, `corrupt`, `io`. */
+export async function readVolumeKind(directory: string, volume: VolumeName): Promise<'block' | 'files'> {
+  return (await describeVolume(directory, volume)).kind;
+}
+
+/** The size in bytes with which the block volume was created. Faults: `missing`, `refused` (no block volume), `corrupt`, `io`. */
 export async function volumeBytes(directory: string, volume: VolumeName): Promise<number> {
-  checkName(volume, 'volume');
-  const path = join(directory, 'volumes', volume, 'volume.json');
-  const found = await readVolumeFile(path);
-  if (found.volume === volume) return found.bytes;
-  throw new Fault('corrupt', `${path} describes another volume, ${found.volume}.`);
+  const found = await describeVolume(directory, volume);
+  if (found.kind === 'block') return found.bytes;
+  throw new Fault('refused', `The volume ${volume} in ${directory} was created for files: it has no size.`);
 }
 
 /** The volumes on the medium, by name. Faults: `missing` when there is no medium, `io`. */
@@ -140,7 +168,7 @@ export async function createVolume(directory: string, volume: VolumeName, sizeBy
     }
     await createImageFile(join(home, 'disk.img'), sizeBytes);
     const created = new Date().toISOString();
-    const content = formatFile({ format: 'holdfast-volume-1', volume, bytes: sizeBytes, created });
+    const content = formatFile({ format: 'holdfast-volume-1', kind: 'block', volume, bytes: sizeBytes, created });
     await createFile(join(home, 'volume.json'), content);
   });
 }
@@ -167,26 +195,6 @@ export async function createImageFile(path: string, sizeBytes: number): Promise<
     await removeQuietly(temporary);
   }
   await syncDirectory(join(path, '..'));
-}
-
-/** Runs a creation; what the operating system refuses becomes a fault that says what was being made. */
-export async function creating<T>(what: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw faultOfError(error, `Creating ${what}`);
-  }
-}
-
-/** Whether there is anything at `path`. An error that is not its absence is thrown. */
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return false;
-    throw error;
-  }
 }
 
 function mediumFile(directory: string): string {

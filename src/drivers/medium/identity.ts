@@ -19,7 +19,15 @@ const bytes = z.int().positive();
 const created = z.iso.datetime();
 
 const mediumFile = z.strictObject({ format: z.literal('holdfast-medium-1'), id, created });
-const volumeFile = z.strictObject({ format: z.literal('holdfast-volume-1'), volume: z.string(), bytes, created });
+const volumeFormat = { format: z.literal('holdfast-volume-1'), volume: z.string(), created };
+/** Volumes that were made before there were files volumes do not say what kind they are. */
+const blockVolumeFile = z.strictObject({ ...volumeFormat, kind: z.literal('block').default('block'), bytes });
+const filesVolumeFile = z.strictObject({
+  ...volumeFormat,
+  kind: z.literal('files'),
+  handles: z.enum(['kernel', 'index']),
+});
+const volumeFile = z.union([filesVolumeFile, blockVolumeFile]);
 const imageFile = z.strictObject({ format: z.literal('holdfast-image-1'), id, volume: z.string(), bytes, created });
 
 export type MediumFile = z.output<typeof mediumFile>;
