@@ -9,7 +9,7 @@ import { findRoot } from '../src/app/root.ts';
 import type { VolumeStatus } from '../src/core/status.ts';
 import { freePorts, HOST, output, removeScratch, Running, scratchDirectory, waitFor } from './machine.ts';
 
-const PROGRAM = path.join(findRoot(), 'bin', 'holdfast.mjs');
+const PROGRAM = path.join(findRoot(), 'bin', 'holdfast.cjs');
 const DEADLINE_MS = 60_000;
 
 export interface PairOptions {

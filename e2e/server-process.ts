@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { repositoryRoot } from './programs.ts';
 
 /** The command as it is shipped. */
-export const PROGRAM = path.join(repositoryRoot(), 'bin', 'holdfast.mjs');
+export const PROGRAM = path.join(repositoryRoot(), 'bin', 'holdfast.cjs');
 
 /** One line of a server's log. */
 export interface LogLine {

@@ -129,7 +129,11 @@ export class Health {
 
   /** Coordinator and medium were probed with success a moment ago. */
   fresh(replica: Replica): boolean {
-    const sinceMs = this.#clock.nowMs() - 3 * this.#timings.probeMs;
+    return this.soundSince(replica, this.#clock.nowMs() - 3 * this.#timings.probeMs);
+  }
+
+  /** Coordinator and medium passed probes that were begun at `sinceMs` or later. */
+  soundSince(replica: Replica, sinceMs: number): boolean {
     const medium = this.#media.get(replica);
     return medium !== undefined && sound(medium, sinceMs) && sound(this.#coordinator, sinceMs);
   }

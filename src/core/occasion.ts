@@ -41,14 +41,18 @@ export class Occasion {
     return holdsCopy || this.#myTurn(this.#deadSinceMs, record.partner) ? dead : null;
   }
 
-  /** An owner that says that its I/O fails is given time to hand over; then it is fenced and claimed from. */
+  /**
+   * An owner that says that its I/O fails is given time to hand over; then it is fenced and claimed from. Not before this
+   * server's own probes, begun after that, have passed: what hangs for both is nothing that a change of owner mends.
+   */
   #unfit(owner: Holder): Evidence | null {
     const why = this.#replica.peers.unfit(owner.server);
-    const { brake, clock, unfit } = this.#replica;
+    const { brake, clock, timings, unfit } = this.#replica;
     // What fails there is handed over; what hangs there never returns, and its server can agree to nothing.
     if (why === null || unfit !== null || brake.handover() !== null) this.#unfitSinceMs = null;
     else this.#unfitSinceMs ??= clock.nowMs();
-    const late = this.#unfitSinceMs !== null && clock.nowMs() - this.#unfitSinceMs >= this.#replica.timings.ioMs;
+    const sinceMs = this.#unfitSinceMs;
+    const late = sinceMs !== null && clock.nowMs() - sinceMs >= timings.ioMs && this.#replica.probedSince(sinceMs);
     return late ? { detector: 'io', why: `${owner.server} is unfit and has not handed over: ${why}` } : null;
   }
 

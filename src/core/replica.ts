@@ -48,6 +48,8 @@ export interface ReplicaWorld {
   unfit(): string | null;
   /** Coordinator and medium passed their probes a moment ago. */
   probedOfLate(replica: Replica): boolean;
+  /** The same of probes that were begun at `sinceMs` or later. */
+  probedSince(replica: Replica, sinceMs: number): boolean;
   /** `soon`: an orderly stop waits for what others need; `now`: it no longer waits. */
   stopping(): 'no' | 'soon' | 'now';
   /** Sends a heartbeat outside of its pace; false when no path carries. */
@@ -131,6 +133,10 @@ export class Replica {
   }
   get probedOfLate(): boolean {
     return this.#world.probedOfLate(this);
+  }
+  /** This server's own way to coordinator and medium was seen to work after that moment. */
+  probedSince(sinceMs: number): boolean {
+    return this.#world.probedSince(this, sinceMs);
   }
   get claim(): Claim | null {
     return this.#claim;

@@ -117,6 +117,7 @@ export class Server implements ServerControl {
       unfit: () => this.#unfit,
       beatTo: (peer) => this.#peers.send(peer, this.#heartbeatTo(peer)),
       probedOfLate: (replica) => this.#health.fresh(replica),
+      probedSince: (replica, sinceMs) => this.#health.soundSince(replica, sinceMs),
       stopping: () => (this.#departure === null ? 'no' : this.#departure.patient ? 'soon' : 'now'),
       mediumFailed: (volume, fault) => observer.note('medium.failed', volume, { why: fault.message }),
     };

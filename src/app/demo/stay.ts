@@ -53,7 +53,7 @@ export async function stay(story: Story, place: Place, screen: Screen, signal: A
 
 function tellCommands(story: Story, place: Place, screen: Screen): void {
   const { paint } = screen;
-  const holdfast = relative(process.cwd(), join(findRoot(), 'bin', 'holdfast.mjs')) || 'bin/holdfast.mjs';
+  const holdfast = relative(process.cwd(), join(findRoot(), 'bin', 'holdfast.cjs')) || 'bin/holdfast.cjs';
   const [one, two] = place.config.volumes;
   if (one === undefined || two === undefined) throw new Error('broken invariant: the demo has two volumes');
   const uri = (volume: typeof one): string => `nbd://${volume.address.host}:${volume.address.port}/${volume.name}`;

@@ -10,9 +10,10 @@
  *   medium's id, the same on every machine. A device that reports nothing of the kind is refused. A path that leads to
  *   another device after a restart is noticed; a device whose content was replaced is not.
  *
- * A probe of a file works on a file beside it, `PATH.holdfast-probe.SERVER`; a probe of a device never writes.
+ * A probe of a file writes a file beside it, `PATH.holdfast-probe.SERVER`, and reads some block of the file itself; a probe
+ * of a device never writes.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { type Done, Fault, type Result } from '../../base/fault.ts';
@@ -82,7 +83,10 @@ export class ImageMedium implements Medium {
       const found = await describeImage(path);
       checkMediumId(found.id, expected, path);
       if (found.volume === null) await probeDevice(path);
-      else await probeFile(`${path}.holdfast-probe.${server}`, sharing);
+      else {
+        await probeFile(`${path}.holdfast-probe.${server}`, sharing);
+        await probeBlock(path, found.bytes);
+      }
     }, done);
   }
 
@@ -175,6 +179,23 @@ async function probeDevice(path: string): Promise<void> {
     });
     const { bytesRead } = await file.read(Buffer.alloc(DEVICE_PROBE_BYTES), 0, DEVICE_PROBE_BYTES, 0);
     if (bytesRead === 0) throw new Fault('io', `The device ${path} cannot be read.`);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The image may lie on another file system than what is beside it (one that shows a single file): reads some block of it
+ * past this machine's cache. Any block, for one that is always the same could be one that is always dirty.
+ */
+async function probeBlock(path: string, bytes: number): Promise<void> {
+  const blocks = Math.max(1, Math.floor(bytes / DEVICE_PROBE_BYTES));
+  const at = randomInt(Math.min(blocks, 2 ** 32)) * DEVICE_PROBE_BYTES;
+  const file = await open(path, 'r');
+  try {
+    await new Promise<void>((resolve) => dropCachedRange(file.fd, at, DEVICE_PROBE_BYTES, () => resolve()));
+    const { bytesRead } = await file.read(Buffer.alloc(DEVICE_PROBE_BYTES), 0, DEVICE_PROBE_BYTES, at);
+    if (bytesRead === 0) throw new Fault('io', `The image ${path} cannot be read.`);
   } finally {
     await file.close();
   }
