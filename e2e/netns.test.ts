@@ -4,128 +4,18 @@
  * it: over a kill, a planned takeover, a frozen server and a machine that falls silent.
  */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { needs } from './programs.ts';
+import { test } from 'node:test';
+import { Network, networkReason, Program } from './network.ts';
+import type { Machine } from './network.ts';
 import { PROGRAM } from './server-process.ts';
 import { sleep } from './line.ts';
 
 const SERVICE = '10.77.0.100';
 const PORT = 10809;
-const TAG = `hf${process.pid}`;
-
-const ip = (...words: string[]): string => execFileSync('ip', words, { encoding: 'utf8', stdio: 'pipe' });
-
-/** Whether this machine lets us make network namespaces; else the reason why the test is not run. */
-function reason(): string | false {
-  const missing = needs(['ip'], { root: true });
-  if (missing !== false) return missing;
-  try {
-    ip('netns', 'add', `${TAG}-probe`);
-    ip('netns', 'del', `${TAG}-probe`);
-    return false;
-  } catch (error) {
-    return `needs network namespaces, which this machine does not give: ${(error as Error).message.split('\n')[1] ?? ''}`;
-  }
-}
-
-interface Machine {
-  readonly name: string;
-  readonly namespace: string;
-  readonly host: string;
-}
-
-/** A bridge with machines around it, gone with the test. */
-class Network {
-  readonly #bridge = `${TAG}br`.slice(0, 15);
-  readonly #machines: Machine[] = [];
-
-  constructor(t: TestContext) {
-    t.after(() => this.#remove());
-    // The bridge has a namespace of its own, so that nothing of this machine's network is touched.
-    ip('netns', 'add', `${TAG}-lan`);
-    this.#lan('link', 'add', this.#bridge, 'type', 'bridge', 'forward_delay', '0');
-    this.#lan('link', 'set', this.#bridge, 'up');
-  }
-
-  machine(name: string, host: string): Machine {
-    const namespace = `${TAG}-${name}`;
-    const machine = { name, namespace, host };
-    this.#machines.push(machine);
-    ip('netns', 'add', namespace);
-    ip('-n', namespace, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', `port-${name}`, 'netns', `${TAG}-lan`);
-    ip('-n', namespace, 'addr', 'add', `${host}/24`, 'dev', 'eth0');
-    ip('-n', namespace, 'link', 'set', 'lo', 'up');
-    ip('-n', namespace, 'link', 'set', 'eth0', 'up');
-    this.#lan('link', 'set', `port-${name}`, 'master', this.#bridge, 'up');
-    return machine;
-  }
-
-  /** Pulls the machine's cable, or plugs it in again. */
-  cable({ name }: Machine, state: 'up' | 'down'): void {
-    this.#lan('link', 'set', `port-${name}`, state);
-  }
-
-  addresses({ namespace }: Machine): string {
-    return ip('-n', namespace, '-o', 'addr', 'show', 'dev', 'eth0');
-  }
-
-  #lan(...words: string[]): void {
-    ip('-n', `${TAG}-lan`, ...words);
-  }
-
-  #remove(): void {
-    for (const namespace of [...this.#machines.map((machine) => machine.namespace), `${TAG}-lan`]) {
-      try {
-        ip('netns', 'del', namespace);
-      } catch {
-        // It was never made.
-      }
-    }
-  }
-}
-
-/** A program in a machine, and what it says. */
-class Program {
-  readonly child;
-  out = '';
-  readonly ended: Promise<number | NodeJS.Signals>;
-
-  constructor(machine: Machine, args: readonly string[]) {
-    this.child = spawn('ip', ['netns', 'exec', machine.namespace, process.execPath, ...args], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_OPTIONS: '' },
-    });
-    this.child.stdout.setEncoding('utf8').on('data', (text: string) => (this.out += text));
-    this.child.stderr.setEncoding('utf8').on('data', (text: string) => (this.out += text));
-    this.ended = new Promise((resolve) => this.child.once('close', (code, signal) => resolve(signal ?? code ?? -1)));
-  }
-
-  /** The newest server process that its supervisor told of. */
-  get server(): number {
-    const pids = [...this.out.matchAll(/"process":(\d+),"msg":"supervisor\.started"/g)];
-    return Number(pids.at(-1)?.[1] ?? 0);
-  }
-
-  signalServer(signal: NodeJS.Signals): void {
-    try {
-      if (this.server > 0) process.kill(this.server, signal);
-    } catch {
-      // It has ended already.
-    }
-  }
-
-  async kill(): Promise<void> {
-    this.child.kill('SIGKILL');
-    this.signalServer('SIGKILL');
-    await this.ended;
-  }
-}
-
 /** Writes a line for each acknowledged write, reconnects when it is cut off, and reads everything back in the end. */
 const CLIENT = `
 import { connect } from ${JSON.stringify(new URL('../suites/nbd-client.js', import.meta.url).href)};
@@ -169,7 +59,7 @@ process.exit(0);
 
 test(
   'a service address moves between machines, and a client follows it',
-  { skip: reason(), timeout: 150_000 },
+  { skip: networkReason(), timeout: 150_000 },
   async (t) => {
     const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-netns-'));
     const programs: Program[] = [];

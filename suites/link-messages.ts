@@ -120,6 +120,7 @@ function byType(maxData: number): ByType {
     }),
     'take-please': fc.record({ type: type('take-please'), volume, epoch, why }),
     serving: fc.record({ type: type('serving'), volume, epoch }),
+    clients: fc.record({ type: type('clients'), volume, epoch, clients: fc.array(name, { maxLength: 8 }) }),
   };
 }
 

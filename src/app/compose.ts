@@ -22,6 +22,7 @@ import { NbdDoors } from '../front/nbd/doors.ts';
 import type { Coordinator, ServerEntry, VolumeRecord } from '../ports/coordinator.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
+import { FEATURES, MAX_VERSION, MIN_VERSION } from '../wire/link-conversation.ts';
 import { addressMover, removeAddresses } from './addresses/hooks.ts';
 import { MovingDoors } from './addresses/moving-doors.ts';
 import { startAdmin } from './admin/server.ts';
@@ -132,6 +133,7 @@ export async function composeServer(
     key,
     listen: server.link,
     peers: peersOf(config, server),
+    protocol: { minVersion: MIN_VERSION, maxVersion: server.linkVersion ?? MAX_VERSION, features: FEATURES },
     clock,
     log: (level, event, fields) => log.note(event, fields, level),
   });

@@ -99,6 +99,7 @@ export const EVENTS: readonly EventMeaning[] = [
   event('door.failed', 'error', 'the address of the volume cannot be listened at; it is tried again'),
   event('address.up', 'info', "a volume's service address was brought to this machine"),
   event('address.down', 'info', "a volume's service address was taken away from this machine"),
+  event('clients.woken', 'info', "clients of the address's last holder are made to find out that it is gone"),
   event('address.failed', 'warn', 'a service address could not be brought, taken away or announced; `why`'),
   event('handover.begin', 'info', 'another server asked for the volume: it is drained'),
   event('handover.agreed', 'info', 'the volume is handed over; clients wait, connected'),

@@ -18,6 +18,7 @@ const server = (name: string, command: string | null, deadlineMs = 5_000): Serve
   stateDirectory: '/nowhere',
   admin: { host: '127.0.0.1', port: 1 },
   link: [],
+  linkVersion: null,
   addresses: null,
   fence: command === null ? null : { command, deadlineMs },
 });

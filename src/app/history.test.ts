@@ -32,6 +32,7 @@ test('what one process told, the next one knows, numbered on', async (t) => {
   first.keepIn(where);
   first.add('claim.begin', 'info', { volume: 'one', why: 'nobody has owned it' });
   first.add('destaged', 'debug', { through: 7 });
+  first.add('nbd.connect', 'info', { client: 'of somebody' });
   await untilWritten(join(where, HISTORY_FILE), 'claim.begin');
   appendFileSync(join(where, HISTORY_FILE), '{"number":3,"torn');
 

@@ -16,6 +16,21 @@ const MOST_EVENTS = 1_000;
 const MOST_FILE_BYTES = 1 << 20;
 /** Text that waits for a slow disk: beyond this, events are not written to the file. */
 const MOST_WAITING_BYTES = 256 << 10;
+/** What comes again and again while nothing happens, or whenever a client likes: the log has it. */
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  'link.attempt-failed',
+  'link.abandoned',
+  'link.skipped',
+  'nbd.connect',
+  'nbd.serve',
+  'nbd.disconnect',
+  'nbd.refuse',
+  'nfs.connect',
+  'nfs.mount',
+  'nfs.unmount',
+  'nfs.disconnect',
+  'nfs.refuse',
+]);
 export const HISTORY_FILE = 'events.jsonl';
 
 /** One event as it is given out. `number` grows by one with each event of this server, over its restarts as well. */
@@ -59,7 +74,7 @@ export class History {
   }
 
   add(event: string, level: Level, fields: Fields): void {
-    if (level === 'debug') return;
+    if (level === 'debug' || LEFT_OUT.has(event)) return;
     const past: PastEvent = { number: this.#next, time: new Date().toISOString(), event, level, fields: { ...fields } };
     this.#next += 1;
     this.#events.push(past);

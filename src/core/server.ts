@@ -10,6 +10,7 @@ import type { HeartbeatAckMessage, HeartbeatMessage, Link, LinkMessage, PathRef 
 import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
 import type { Doors, Fence, Observer, Witness } from '../ports/world.ts';
+import { Clients } from './clients.ts';
 import { Copy } from './copy.ts';
 import { drain } from './drain.ts';
 import type { DrainReport } from './drain.ts';
@@ -84,6 +85,7 @@ export class Server implements ServerControl {
   #broken: string | null = null;
   readonly #world: ReplicaWorld;
   readonly #health: Health;
+  readonly #clients: Clients;
   /** As it was at the last heartbeat, for the log. */
   #wasUnfit: string | null = null;
   #departure: Departure | null = null;
@@ -103,6 +105,7 @@ export class Server implements ServerControl {
       message: (from, of, at, message) => this.#message(from, of, at, message),
     });
     this.#health = new Health(coordinator, clock, timings);
+    this.#clients = new Clients(doors, this.#peers, clock);
     this.#world = {
       self: { server: self, incarnation },
       timings,
@@ -170,6 +173,7 @@ export class Server implements ServerControl {
     const unfit = this.#unfit;
     this.#tellUnfit(unfit);
     this.#each((replica) => replica.tick());
+    this.#clients.tick(this.#replicas.values());
     if (this.#departure === null && unfit !== null) this.#offerAll(unfit);
     this.#departure?.tick();
   }
@@ -282,6 +286,8 @@ export class Server implements ServerControl {
         return this.#takePlease(replica, from, message.why);
       case 'serving':
         return replica.planned.servingElsewhere(message.epoch);
+      case 'clients':
+        return this.#ports.doors.clientsElsewhere?.(message.volume, message.epoch, message.clients);
     }
   }
 

@@ -163,6 +163,17 @@ export interface ServingMessage {
   readonly epoch: Epoch;
 }
 
+/** To every server of the volume: who is connected to the sender, its owner, where its service address moves. */
+export interface ClientsMessage {
+  readonly type: 'clients';
+  readonly volume: VolumeName;
+  readonly epoch: Epoch;
+  /** Each `address port`; at most `MOST_CLIENTS_TOLD`. */
+  readonly clients: readonly string[];
+}
+/** Clients of one volume that its owner tells of; any beyond find out by themselves. */
+export const MOST_CLIENTS_TOLD = 512;
+
 export type LinkMessage =
   | MirrorMessage
   | StoredMessage
@@ -178,7 +189,8 @@ export type LinkMessage =
   | HandoverAskMessage
   | HandoverAnswerMessage
   | TakePleaseMessage
-  | ServingMessage;
+  | ServingMessage
+  | ClientsMessage;
 
 /** Bytes of operations that the core puts into one message at most; a single larger operation goes alone. */
 export const MESSAGE_OPERATIONS_BYTES = 1 << 20;

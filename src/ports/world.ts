@@ -30,6 +30,10 @@ export interface Doors {
   hold(volume: VolumeName, done: () => void): void;
   /** Closes listener and connections at once; requests not answered stay so. Harmless when there is nothing. */
   close(volume: VolumeName, why: string): void;
+  /** Who is connected to the volume's door, each as `address port`. Left out where service addresses do not move. */
+  clients?(volume: VolumeName): readonly string[];
+  /** The owner of `epoch` says who is connected to it: whoever takes its address over is to reset them. */
+  clientsElsewhere?(volume: VolumeName, epoch: Epoch, clients: readonly string[]): void;
 }
 
 /** What the core tells: for the log, the event history, the demo and the simulator's timeline. Never read back by the core. */

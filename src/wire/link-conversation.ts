@@ -11,7 +11,7 @@ import { FIRST_COUNTER_LIMIT } from './link-frame.ts';
 
 /** The oldest and the newest protocol version that this program speaks. */
 export const MIN_VERSION = 1;
-export const MAX_VERSION = 1;
+export const MAX_VERSION = 2;
 /** Optional abilities, one bit each, of which the pair uses those that both have. None is defined yet. */
 export const FEATURES = 0;
 

@@ -17,7 +17,7 @@ import {
 } from './link-frame.ts';
 import { decodeMessage } from './link-messages.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 const COUNTER = 0x1234_5678_9abc;
 
 function framed(messages: readonly LinkMessage[], counter = COUNTER): Buffer {

@@ -11,7 +11,7 @@ import { MAX_CONTROL_BYTES } from './link-frame.ts';
 import { decodeMessage, encodeControl, MAX_HEARTBEAT_VOLUMES, MAX_NAME_BYTES } from './link-messages.ts';
 import { encodeOperationHeader, encodedHeadBytes } from './operation.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** A message's two parts, as a frame would carry them. */
 function encode(message: LinkMessage): { code: number; control: Buffer; tail: Buffer } {
@@ -71,7 +71,7 @@ test('garbage under every number is refused or unknown', () => {
       fc.uint8Array({ maxLength: 100 }),
       (code, control, tail) => {
         const found = decodeMessage(code, Buffer.from(control), Buffer.from(tail), VERSION);
-        if (code < 1 || code > 15) assert.equal(found, null);
+        if (code < 1 || code > 16) assert.equal(found, null);
         else if (!(found instanceof Fault)) {
           assert(found !== null);
           assert.deepEqual(encode(found).control, Buffer.from(control));

@@ -4,7 +4,9 @@
  */
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Generation, Sequence, StoreId, VolumeName } from '../base/names.ts';
+import { MOST_CLIENTS_TOLD } from '../ports/link.ts';
 import type {
+  ClientsMessage,
   HandoverAnswerMessage,
   HandoverAskMessage,
   HeartbeatAckMessage,
@@ -50,12 +52,14 @@ const life: Table<MirrorLife> = { volume, epoch, generation };
 /** A message type on the wire: its number and its fields. */
 interface Row {
   readonly code: number;
+  /** The first protocol version that has it. */
+  readonly since: number;
   readonly field: Field<object>;
 }
-type RowOf<M extends LinkMessage> = { readonly code: number; readonly field: Field<Omit<M, 'type'>> };
+type RowOf<M extends LinkMessage> = Omit<Row, 'field'> & { readonly field: Field<Omit<M, 'type'>> };
 
-function row<M extends LinkMessage>(code: number, table: Table<M>): RowOf<M> {
-  return { code, field: record<Omit<M, 'type'>>(table as Table<Omit<M, 'type'>>) };
+function row<M extends LinkMessage>(code: number, table: Table<M>, since: number = 1): RowOf<M> {
+  return { code, since, field: record<Omit<M, 'type'>>(table as Table<Omit<M, 'type'>>) };
 }
 
 const ROWS: { readonly [T in LinkMessage['type']]: RowOf<Extract<LinkMessage, { readonly type: T }>> } = {
@@ -120,17 +124,24 @@ const ROWS: { readonly [T in LinkMessage['type']]: RowOf<Extract<LinkMessage, { 
   }),
   'take-please': row<TakePleaseMessage>(14, { volume, epoch, why }),
   serving: row<ServingMessage>(15, { volume, epoch }),
+  clients: row<ClientsMessage>(16, { volume, epoch, clients: list(name(MAX_NAME_BYTES), MOST_CLIENTS_TOLD) }, 2),
 };
 
-/** The same by number, for the decoder. */
-const BY_CODE: readonly ({ readonly type: LinkMessage['type']; readonly field: Field<object> } | undefined)[] =
-  indexByCode();
+/** The first protocol version that has messages of this type: to a peer of an older one they are not sent. */
+export const sinceVersion = (type: LinkMessage['type']): number => ROWS[type].since;
 
-function indexByCode(): { readonly type: LinkMessage['type']; readonly field: Field<object> }[] {
-  const found: { readonly type: LinkMessage['type']; readonly field: Field<object> }[] = [];
-  for (const [type, { code, field }] of Object.entries(ROWS) as [LinkMessage['type'], Row][]) {
+/** The same by number, for the decoder. */
+const BY_CODE: readonly (Numbered | undefined)[] = indexByCode();
+
+interface Numbered extends Row {
+  readonly type: LinkMessage['type'];
+}
+
+function indexByCode(): Numbered[] {
+  const found: Numbered[] = [];
+  for (const [type, { code, since, field }] of Object.entries(ROWS) as [LinkMessage['type'], Row][]) {
     assert(code >= 1 && code <= 255 && found[code] === undefined, `message number ${code} is used once`);
-    found[code] = { type, field };
+    found[code] = { type, code, since, field };
   }
   return found;
 }
@@ -154,7 +165,7 @@ export function decodeMessage(
   version: number,
 ): LinkMessage | Fault | null {
   const found = BY_CODE[code];
-  if (found === undefined) return null;
+  if (found === undefined || found.since > version) return null;
   const from = new ControlReader(control, tail, version);
   const body = found.field.read(from);
   const failure = from.finish();

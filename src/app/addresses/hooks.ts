@@ -1,11 +1,13 @@
 /**
  * Brings service addresses to this machine and takes them away: by the configured commands, or by `ip addr` on a
- * network device, with gratuitous ARP so that neighbours follow at once.
+ * network device, announced (gratuitous ARP, neighbour advertisement) so that neighbours follow at once.
  */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { Fault } from '../../base/fault.ts';
 import type { Done } from '../../base/fault.ts';
-import { announceAddress } from '../../drivers/linux/gratuitous-arp.ts';
+import { announceAddress } from '../../drivers/linux/announce-address.ts';
+import { tickleAll } from '../../drivers/linux/tickle.ts';
+import type { End } from '../../drivers/linux/tickle.ts';
 import { runCommand } from '../command.ts';
 import type { ServerConfig, VolumeConfig } from '../config/load.ts';
 
@@ -22,6 +24,8 @@ export interface AddressMover {
   down(volume: VolumeConfig, done: Done): void;
   /** Says again on the network where the address is. Null, or why it could not be said. */
   announce(volume: VolumeConfig): Fault | null;
+  /** Has clients of the address find out that their connections to its last holder are dead. Null, or why it cannot. */
+  tickle(volume: VolumeConfig, clients: readonly End[]): Fault | null;
 }
 
 /** The mover that the server's configuration asks for; null when its addresses are there anyway. */
@@ -55,15 +59,14 @@ class HookMover implements AddressMover {
   announce(volume: VolumeConfig): Fault | null {
     const hooks = this.#server.addresses;
     const { host } = volume.address;
-    // Commands announce by themselves; IPv6 neighbours are told by the kernel.
-    if (hooks?.device == null || hooks.up !== null || !isIPv4(host)) return null;
-    try {
-      announceAddress(host, hooks.device);
-      return null;
-    } catch (error) {
-      if (error instanceof Fault) return error;
-      throw error;
-    }
+    // Commands announce by themselves.
+    if (hooks?.device == null || hooks.up !== null || isIP(host) === 0) return null;
+    const { device } = hooks;
+    return faultOf(() => announceAddress(host, device));
+  }
+
+  tickle({ address }: VolumeConfig, clients: readonly End[]): Fault | null {
+    return isIP(address.host) === 0 ? null : faultOf(() => tickleAll(address, clients));
   }
 
   #ip(verb: 'replace' | 'del', device: string, volume: VolumeConfig, done: Done): void {
@@ -76,7 +79,8 @@ class HookMover implements AddressMover {
       );
       return void setImmediate(done, fault);
     }
-    // Nobody else has it by the record, so that duplicate address detection would only cost time.
+    // Nobody else has it by the record, so that duplicate address detection would only cost time. It is for those who
+    // connect to it: connections of the machine's own do not begin at it.
     const words = [
       'ip',
       'addr',
@@ -84,7 +88,7 @@ class HookMover implements AddressMover {
       `${host}/${six ? 128 : 32}`,
       'dev',
       device,
-      ...(six && verb !== 'del' ? ['nodad'] : []),
+      ...(six && verb !== 'del' ? ['preferred_lft', '0', 'nodad'] : []),
     ];
     this.#run('the command', words, volume, done);
   }
@@ -100,6 +104,16 @@ class HookMover implements AddressMover {
       ...(device === null ? {} : { HOLDFAST_INTERFACE: device }),
     };
     runCommand({ what, run, environment, deadlineMs: DEADLINE_MS }, done);
+  }
+}
+
+function faultOf(run: () => void): Fault | null {
+  try {
+    run();
+    return null;
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    throw error;
   }
 }
 

@@ -5,7 +5,6 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Fault } from '../../base/fault.ts';
 import type { Done } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
-import { announcement } from '../../drivers/linux/gratuitous-arp.ts';
 import type { VolumeService } from '../../ports/service.ts';
 import type { Doors } from '../../ports/world.ts';
 import type { VolumeConfig } from '../config/load.ts';
@@ -33,7 +32,15 @@ function world() {
     },
     close: () => void calls.push('close'),
   };
-  const mover = { up: command('up'), down: command('down'), announce: () => (calls.push('announce'), null) };
+  const mover = {
+    up: command('up'),
+    down: command('down'),
+    announce: () => (calls.push('announce'), null),
+    tickle: (_volume: VolumeConfig, clients: readonly { host: string; port: number }[]) => {
+      calls.push(`tickle ${clients.map(({ host, port }) => `${host} ${port}`).join()}`);
+      return null;
+    },
+  };
   const doors = new MovingDoors(inner, mover, [config], () => undefined);
   const told: (string | null)[] = [];
   return {
@@ -101,7 +108,28 @@ test('an address that is to go and to come again is there in the end', async (t)
   assert.deepEqual(calls.slice(5), ['close', 'down', 'close', 'up', 'announce', 'open 2', 'announce']);
 });
 
-test('an announcement is an ARP request for its own address', () => {
-  const packet = announcement('10.1.2.3', '02:00:00:aa:bb:cc');
-  assert.equal(packet.toString('hex'), '0001080006040001020000aabbcc0a0102030000000000000a010203');
+test('clients of the last holder are woken up once the door is open, again and again while it is', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const { doors, calls, open, end } = world();
+  t.after(() => doors.close(name, 'the end'));
+  doors.clientsElsewhere(name, 3 as Epoch, ['10.0.0.3 4444', 'fe80::1%eth0 5', 'nonsense', '10.0.0.4 99999']);
+  doors.clientsElsewhere(name, 2 as Epoch, ['10.0.0.5 1']);
+  open(4);
+  await end();
+  const woken = (): string[] => calls.filter((call) => call.startsWith('tickle'));
+  assert.deepEqual(woken(), ['tickle 10.0.0.3 4444'], 'of the latest epoch, and what is a client at all');
+  t.mock.timers.tick(250);
+  assert.equal(woken().length, 2);
+  doors.close(name, 'deposed');
+  t.mock.timers.tick(5_000);
+  assert.equal(woken().length, 2, 'not when the address is gone');
+});
+
+test('what a later owner says is not used by an earlier one', async (t) => {
+  const { doors, calls, open, end } = world();
+  t.after(() => doors.close(name, 'the end'));
+  doors.clientsElsewhere(name, 9 as Epoch, ['10.0.0.3 4444']);
+  open(9);
+  await end();
+  assert.ok(!calls.some((call) => call.startsWith('tickle')), 'nobody is woken up');
 });

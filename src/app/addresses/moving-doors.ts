@@ -3,8 +3,10 @@
  * door opens and taken away once it is closed. Of one volume only one command runs at a time, and the last wish
  * wins; so an address that was to go and is to come again does not end up gone.
  */
+import { isIP } from 'node:net';
 import type { Done, Fault } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
+import type { End } from '../../drivers/linux/tickle.ts';
 import type { VolumeService } from '../../ports/service.ts';
 import type { Doors } from '../../ports/world.ts';
 import type { VolumeConfig } from '../config/load.ts';
@@ -13,6 +15,12 @@ import type { AddressMover } from './hooks.ts';
 
 /** Pace of saying on the network where an open door's address is: whoever missed it once learns it then, ms. */
 const ANNOUNCE_MS = 5_000;
+
+/**
+ * When the last holder's clients are woken up, ms after the door opened. More than once: a packet may get lost, and a
+ * client's switch may not have noticed yet where the address is.
+ */
+const TICKLE_MS = [0, 200, 1_000, 3_000] as const;
 
 interface Move {
   readonly config: VolumeConfig;
@@ -25,6 +33,8 @@ interface Move {
   announcing: NodeJS.Timeout | null;
   /** Counts the wishes: a door that was held or closed meanwhile is not opened. */
   turn: number;
+  /** Who is connected to the address elsewhere, by the word of its owner in `epoch`. */
+  elsewhere: { readonly epoch: Epoch; readonly clients: readonly End[] } | null;
 }
 
 export class MovingDoors implements Doors {
@@ -48,7 +58,15 @@ export class MovingDoors implements Doors {
   /** The address of this volume moves, too. Once for each volume. */
   moves(config: VolumeConfig): void {
     if (this.#moves.has(config.name as VolumeName)) return;
-    const fresh = { wish: 'down', told: [], running: false, state: 'down', announcing: null, turn: 0 } as const;
+    const fresh = {
+      wish: 'down',
+      told: [],
+      running: false,
+      state: 'down',
+      announcing: null,
+      turn: 0,
+      elsewhere: null,
+    } as const;
     this.#moves.set(config.name as VolumeName, { config, ...fresh, told: [] });
   }
 
@@ -61,7 +79,10 @@ export class MovingDoors implements Doors {
       if (fault !== null) return done(fault);
       this.#announce(move);
       this.#doors.open(volume, epoch, service, (refused) => {
-        if (refused === null) this.#announce(move);
+        if (refused === null) {
+          this.#announce(move);
+          this.#wake(move, epoch, turn);
+        }
         done(refused);
       });
     });
@@ -83,6 +104,37 @@ export class MovingDoors implements Doors {
     if (move === undefined) return;
     this.#fallSilent(move);
     this.#wish(move, 'down', () => undefined);
+  }
+
+  clients(volume: VolumeName): readonly string[] {
+    return this.#moves.has(volume) ? (this.#doors.clients?.(volume) ?? []) : [];
+  }
+
+  clientsElsewhere(volume: VolumeName, epoch: Epoch, clients: readonly string[]): void {
+    const move = this.#moves.get(volume);
+    if (move === undefined || (move.elsewhere !== null && epoch < move.elsewhere.epoch)) return;
+    move.elsewhere = { epoch, clients: clients.flatMap(endOf) };
+  }
+
+  /** The clients of whoever had the address before learn that their connections are dead, if they do not know it. */
+  #wake(move: Move, epoch: Epoch, turn: number): void {
+    const { elsewhere, config } = move;
+    move.elsewhere = null;
+    if (elsewhere === null || elsewhere.epoch >= epoch || elsewhere.clients.length === 0) return;
+    const { clients } = elsewhere;
+    this.#log('clients.woken', { volume: config.name, clients: clients.length });
+    let told = false;
+    for (const afterMs of TICKLE_MS) {
+      const wake = (): void => {
+        // Only the holder of the address may answer what it provokes.
+        if (move.turn !== turn) return;
+        const fault = this.#mover.tickle(config, clients);
+        if (fault !== null && !told) this.#log('address.failed', { volume: config.name, why: fault.message });
+        told ||= fault !== null;
+      };
+      if (afterMs === 0) wake();
+      else setTimeout(wake, afterMs).unref();
+    }
   }
 
   #fallSilent(move: Move): void {
@@ -125,4 +177,13 @@ export class MovingDoors implements Doors {
   #settle(move: Move, fault: Fault | null): void {
     for (const tell of move.told.splice(0)) setImmediate(tell, fault);
   }
+}
+
+/** `address port` taken apart; nothing for what is not that, or has a zone, which means nothing on this machine. */
+function endOf(words: string): End[] {
+  const [host = '', port = ''] = words.split(' ');
+  const number = Number(port);
+  return isIP(host) !== 0 && !host.includes('%') && Number.isInteger(number) && number > 0 && number < 65_536
+    ? [{ host, port: number }]
+    : [];
 }

@@ -44,6 +44,7 @@ export function addRehearse(program: Command): void {
       if (options.dryRun === true) return showPlans([there]);
       if (there.nothingToDo)
         throw new Failure(ExitCode.refused, `${there.from} owns the volume "${name}": name another server, or none`);
+      if (there.to === null || there.reasons.length > 0) return showPlans([there]);
       await rehearse(cluster, volume, there);
     });
 }

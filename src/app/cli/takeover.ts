@@ -35,7 +35,7 @@ export function addTakeover(program: Command): void {
           ExitCode.usage,
           '--to is for one volume; with --server each goes to the first server that can',
         );
-      await perform(cluster, options, (views, servers) =>
+      await perform(cluster, options, `${server} owns no volume`, (views, servers) =>
         server === undefined
           ? views.filter(({ config }) => config.name === name).map((view) => planTake(view, servers, to))
           : plansFrom(server, views, servers),
@@ -54,7 +54,7 @@ export function addGiveback(program: Command): void {
       const { server } = options;
       const cluster = openCluster(requireConfig(options.config));
       oneOf(cluster, name, options);
-      await perform(cluster, options, (views, servers) =>
+      await perform(cluster, options, `no volume prefers ${server}`, (views, servers) =>
         server === undefined
           ? views
               .filter(({ config }) => config.name === name)
@@ -75,12 +75,13 @@ export function oneOf(cluster: Cluster, name: string | undefined, { server }: { 
 async function perform(
   cluster: Cluster,
   { server, dryRun }: Options,
+  none: string,
   plan: (views: readonly VolumeView[], servers: readonly ServerView[]) => readonly Plan[],
 ): Promise<void> {
   const { servers, views } = await lookAt(cluster);
   const plans = plan(views, servers);
   if (plans.length === 0) {
-    process.stdout.write(`There is no such volume of ${server}: nothing to do.\n`);
+    process.stdout.write(`${none}: nothing to do\n`);
     return;
   }
   if (dryRun === true) return showPlans(plans);

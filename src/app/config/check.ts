@@ -27,9 +27,22 @@ export function crossCheck(document: Table): Finding[] {
     ...checkMedia(media, volumes),
     ...checkVolumes(volumes, servers, media),
     ...checkTypes(volumes, media),
+    ...checkHeld(servers, volumes),
     ...checkCoordinator(document['coordinator'], media),
     ...checkRelations(isTable(document['timings']) ? document['timings'] : {}),
   ];
+}
+
+/** What the link says of files came with version 2 of its protocol: nobody may be held to an older one then. */
+function checkHeld(servers: readonly Table[], volumes: readonly Table[]): Finding[] {
+  const held = servers.flatMap((server) => (server['link-version'] === 1 ? (text(server, 'name') ?? []) : []));
+  return volumes.flatMap((volume, index): Finding[] => {
+    const name =
+      text(volume, 'type') === 'files' ? held.find((one) => list(volume, 'servers').includes(one)) : undefined;
+    if (name === undefined) return [];
+    const sentence = `server "${name}" is held to version 1 of the link, which cannot carry what a files volume needs: take its \`link-version\` away first`;
+    return [{ path: ['volume', index, 'servers'], text: sentence }];
+  });
 }
 
 function usedTwice(kind: string, all: readonly Table[]): Finding[] {

@@ -36,6 +36,8 @@ export interface ServerConfig {
   readonly stateDirectory: string;
   readonly admin: Address;
   readonly link: readonly Address[];
+  /** The newest version of the link's protocol that it speaks; null for the newest there is. */
+  readonly linkVersion: number | null;
   readonly fence: { readonly command: string; readonly deadlineMs: number } | null;
   /** How service addresses come to this server and go; null when the machine has them anyway. */
   readonly addresses: AddressHooks | null;
@@ -184,6 +186,7 @@ function toServer(table: ServerTable, absolute: (path: string) => string): Serve
   return {
     name: table.name,
     machine: machineOf(table),
+    linkVersion: table['link-version'] ?? null,
     stateDirectory: absolute(table.state),
     admin: table.admin,
     link: table.link,

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { DEFAULT_TIMINGS } from '../../core/settings.ts';
 import type { Timings } from '../../core/settings.ts';
+import { MAX_VERSION, MIN_VERSION } from '../../wire/link-conversation.ts';
 import { parseAddress, parseDuration, parseMode, parseNetwork, parseSize } from './units.ts';
 import type { Notation } from './units.ts';
 
@@ -113,6 +114,16 @@ const server = z
           "Addresses at which it takes the other servers' connections, one for each path, in the same order on every server: path 1 of one server is connected with path 1 of the other. Two on separate networks are best.",
         example: ['10.0.0.1:7401', '10.1.0.1:7401'],
       }),
+    'link-version': z
+      .int()
+      .min(MIN_VERSION, `the oldest version of the link's protocol is ${MIN_VERSION}`)
+      .max(MAX_VERSION, `the newest version of the link's protocol is ${MAX_VERSION}`)
+      .optional()
+      .meta({
+        title: 'number',
+        description: `The newest version of the link's protocol that this server speaks, ${MIN_VERSION} to ${MAX_VERSION}; the newest there is if left out. Two servers speak the newest that both can, so that nothing is needed for an upgrade one by one; with \`${MAX_VERSION - 1}\`, a server goes on as before it, until that is taken away.`,
+        example: MAX_VERSION - 1,
+      }),
     fence: z.string().min(1, 'a fence command cannot be empty').optional().meta({
       description:
         'Shell command that keeps this server from the medium (or ends its machine); the server that claims one of its volumes runs it. Success is exit code 0. The environment has HOLDFAST_VICTIM, HOLDFAST_VICTIM_ADDRESS, HOLDFAST_VICTIM_LINKS, HOLDFAST_INCARNATION, HOLDFAST_VOLUME and HOLDFAST_CLAIMANT; docs/fencing.md has recipes.',
@@ -128,7 +139,7 @@ const server = z
       .optional()
       .meta({
         description:
-          'Network device of this server that takes the service address of each volume it serves, by `ip addr`, and lets go of it afterwards; neighbours are told by gratuitous ARP. Needs CAP_NET_ADMIN and CAP_NET_RAW. Without it, and without `up`, every service address must be one that the machine has anyway.',
+          'Network device of this server that takes the service address of each volume it serves, by `ip addr`, and lets go of it afterwards; neighbours are told by gratuitous ARP or, of IPv6 addresses, by neighbour advertisements. Needs CAP_NET_ADMIN and CAP_NET_RAW. Without it, and without `up`, every service address must be one that the machine has anyway.',
         example: 'eth0',
       }),
     up: z.string().min(1, 'an address command cannot be empty').optional().meta({

@@ -5,9 +5,10 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { LinkMessage } from '../../ports/link.ts';
+import { MAX_VERSION } from '../../wire/link-conversation.ts';
 import type { SessionTerms } from '../../wire/link-conversation.ts';
 import { FrameReader, FrameWriter } from '../../wire/link-frame.ts';
-import { decodeMessage } from '../../wire/link-messages.ts';
+import { decodeMessage, sinceVersion } from '../../wire/link-messages.ts';
 import type { Connection, DownReason } from './connection.ts';
 
 export interface SessionUser {
@@ -66,9 +67,13 @@ export class Session {
     if (rest.length > 0) this.#bytes(rest);
   }
 
-  /** False when the session is over, also because this message does not fit into its backlog any more. */
+  /**
+   * False when the session is over, also because this message does not fit into its backlog any more; or when the peer's
+   * version does not have the message.
+   */
   send(message: LinkMessage): boolean {
     if (!this.#live) return false;
+    if (this.terms.version < MAX_VERSION && sinceVersion(message.type) > this.terms.version) return false;
     this.#writer.write(message);
     if (this.waitingBytes > this.#backlogBytes) {
       const detail = `more than ${this.#backlogBytes} bytes are waiting to be sent`;

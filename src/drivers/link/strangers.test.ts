@@ -8,7 +8,7 @@ import { crc32c } from '../../base/crc32c.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Epoch, Generation, Sequence, ServerId, VolumeName } from '../../base/names.ts';
 import { OperationKind, NO_TIME } from '../../base/operation.ts';
-import type { MirrorMessage } from '../../ports/link.ts';
+import type { LinkMessage, MirrorMessage } from '../../ports/link.ts';
 import type { HandshakeSelf } from '../../wire/link-conversation.ts';
 import { FLAG_IGNORABLE, FrameWriter } from '../../wire/link-frame.ts';
 
@@ -67,7 +67,7 @@ const misfits: readonly (readonly [string, Partial<HandshakeSelf>, { target?: Se
   ['stranger', { server: 'c' as ServerId }, {}, /'c' is not in the configuration of 'b'/],
   ['target', {}, { target: 'd' as ServerId }, /this is 'b', not 'd'/],
   ['path', {}, { path: 1 }, /this is path 0, not 1/],
-  ['version', { minVersion: 2, maxVersion: 3 }, {}, /'b' speaks protocol versions 1 to 1, 'a' 2 to 3/],
+  ['version', { minVersion: 3, maxVersion: 4 }, {}, /'b' speaks protocol versions 1 to 2, 'a' 3 to 4/],
 ];
 for (const [why, change, { target = B, path = 0 }, reason] of misfits) {
   linkTest(`who holds the key and does not fit is told why, and so is the log: ${why}`, async (world, b) => {
@@ -213,12 +213,33 @@ linkTest('a newer peer is spoken to in our version, and what it marks as ignorab
   const peer = new HandPeer(world, B);
   peer.shake(self, B);
   const { terms, writer } = await peer.session();
-  assert.deepEqual([terms.version, terms.features], [1, 0]);
+  assert.deepEqual([terms.version, terms.features], [2, 0]);
   writer.writeRaw(200, FLAG_IGNORABLE, Buffer.from('something new'));
   writer.write(say(7));
   peer.socket.write(Buffer.concat(writer.take()));
   await until('the one behind it is heard', () => b.count('message') === 1);
   assert.match(world.lines(B, 'link.skipped')[0]!, /"type":200/);
+});
+
+linkTest('an older peer is spoken to in its version, and is not sent what it does not have', async (world, b) => {
+  const self = world.identity(A, { maxVersion: 1 });
+  const peer = new HandPeer(world, B);
+  peer.shake(self, B);
+  const { terms, reader, writer } = await peer.session();
+  assert.equal(terms.version, 1);
+  await until('up', () => b.upTo(0) === self.incarnation);
+  const newer: LinkMessage = { type: 'clients', volume: 'v' as VolumeName, epoch: 1 as Epoch, clients: ['10.0.0.1 5'] };
+  assert.equal(b.send(0, newer), false);
+  assert.equal(b.send(0, say(7)), true);
+  const heard: unknown[] = [];
+  await until('one came', () => heard.push(...framesOf(peer, reader)) > 0);
+  assert.equal(heard.length, 1);
+  // Nor does it know what it has no business to say.
+  writer.writeRaw(16, FLAG_IGNORABLE, Buffer.from('a newer one'));
+  writer.write(say(8));
+  peer.socket.write(Buffer.concat(writer.take()));
+  await until('the one behind it is heard', () => b.count('message') === 1);
+  assert.match(world.lines(B, 'link.skipped')[0]!, /"type":16/);
 });
 
 linkTest('what is sent in one turn arrives in one piece', async (world, b) => {

@@ -50,6 +50,15 @@ export class Connection implements TransmissionPort {
     this.#sendReplies();
   }
 
+  /** Its far end, `address port`; null once that is not known any more. */
+  get client(): string | null {
+    const { remoteAddress, remotePort } = this.#socket;
+    // On a listener for both IP versions, IPv4 addresses look like this.
+    return remoteAddress === undefined
+      ? null
+      : `${remoteAddress.replace(/^::ffff:(?=[\d.]+$)/, '')} ${remotePort ?? 0}`;
+  }
+
   /** No more requests; the connection stays open and says nothing but the answers that are on their way. */
   hold(): void {
     this.#held = true;

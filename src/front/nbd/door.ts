@@ -77,6 +77,11 @@ export class Door {
     return this.#connections.size;
   }
 
+  /** Who is connected, each as `address port`. */
+  clients(): string[] {
+    return [...this.#connections].flatMap(({ client }) => client ?? []);
+  }
+
   /** The port that is listened on, or null when none is. */
   get port(): number | null {
     const address = this.#server.address();
