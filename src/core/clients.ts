@@ -5,11 +5,12 @@
  */
 import type { VolumeName } from '../base/names.ts';
 import type { Clock } from '../ports/clock.ts';
-import { MOST_CLIENTS_TOLD } from '../ports/link.ts';
 import type { Doors } from '../ports/world.ts';
 import type { Peers } from './peers.ts';
 import type { Replica } from './replica.ts';
 
+/** Clients of one volume that are told of, as many as one message takes; any beyond find out by themselves. */
+const MOST_CLIENTS_TOLD = 512;
 /** A list that did not change is told again after so long: for servers that were started since. */
 const AGAIN_MS = 2_000;
 

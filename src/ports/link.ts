@@ -168,11 +168,9 @@ export interface ClientsMessage {
   readonly type: 'clients';
   readonly volume: VolumeName;
   readonly epoch: Epoch;
-  /** Each `address port`; at most `MOST_CLIENTS_TOLD`. */
+  /** Each `address port`; at most 512. */
   readonly clients: readonly string[];
 }
-/** Clients of one volume that its owner tells of; any beyond find out by themselves. */
-export const MOST_CLIENTS_TOLD = 512;
 
 export type LinkMessage =
   | MirrorMessage

@@ -4,7 +4,6 @@
  */
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Generation, Sequence, StoreId, VolumeName } from '../base/names.ts';
-import { MOST_CLIENTS_TOLD } from '../ports/link.ts';
 import type {
   ClientsMessage,
   HandoverAnswerMessage,
@@ -37,6 +36,8 @@ export const MAX_NAME_BYTES = 255;
 export const MAX_SENTENCE_BYTES = 1024;
 /** Most volumes that one heartbeat speaks of. */
 export const MAX_HEARTBEAT_VOLUMES = 2048;
+/** Most clients that one message tells of. */
+export const MAX_CLIENTS = 512;
 
 const volume = name<VolumeName>(MAX_NAME_BYTES);
 const epoch = u64<Epoch>();
@@ -124,7 +125,7 @@ const ROWS: { readonly [T in LinkMessage['type']]: RowOf<Extract<LinkMessage, { 
   }),
   'take-please': row<TakePleaseMessage>(14, { volume, epoch, why }),
   serving: row<ServingMessage>(15, { volume, epoch }),
-  clients: row<ClientsMessage>(16, { volume, epoch, clients: list(name(MAX_NAME_BYTES), MOST_CLIENTS_TOLD) }, 2),
+  clients: row<ClientsMessage>(16, { volume, epoch, clients: list(name(MAX_NAME_BYTES), MAX_CLIENTS) }, 2),
 };
 
 /** The first protocol version that has messages of this type: to a peer of an older one they are not sent. */
