@@ -39,7 +39,7 @@ export interface ConnectionOwner {
 }
 
 const WRITE = procedureNumber('write');
-/** What a MOUNT call counts for: its path and a list as an answer. */
+/** What a MOUNT call counts for: its path, and an answer of ordinary length. */
 const MOUNT_COST_BYTES = 64 << 10;
 /** What an answer without a result counts for. */
 const BARE_COST_BYTES = 256;
@@ -237,6 +237,7 @@ export class Connection implements RequestOwner, BudgetWaiter {
       if (!this.#settle(MOUNT_COST_BYTES)) return;
       if (result === null) return this.#dropped('this server cannot answer now');
       this.#answers.encoded(xid, status, result);
+      if (result.length > MOUNT_COST_BYTES) this.#weigh(result.length - MOUNT_COST_BYTES);
     });
   }
 
@@ -293,6 +294,13 @@ export class Connection implements RequestOwner, BudgetWaiter {
     this.#leavingBytes += bytes;
     this.#turnSoon();
     return true;
+  }
+
+  /** An answer is longer than its request counted for: it counts as what it is until the system has it. */
+  #weigh(bytes: number): void {
+    this.#chargedBytes += bytes;
+    this.#leavingBytes += bytes;
+    this.#served.budget.take(bytes);
   }
 
   #discharge(bytes: number): void {
