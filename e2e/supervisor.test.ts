@@ -72,8 +72,33 @@ clusterTest(
 );
 
 clusterTest(
+  'a supervisor that is cut off cannot report: the lease is waited for, and its report does no harm when it comes',
+  { supervised: true, machines: true, medium: ACCEPTED },
+  async (cluster, t) => {
+    await cluster.startAll();
+    await cluster.untilInSync();
+    const oracle = await oracleOn(cluster, seedFor(t));
+    const alone = async (name: string): Promise<void> => {
+      // The supervisor sees nothing and says nothing for a while.
+      cluster.server(name).signal('SIGSTOP');
+      cluster.server(name).signalServer('SIGKILL');
+    };
+    const { owner, partner, taker, since, waitMs, pauseMs } = await killOwner(cluster, oracle, alone);
+    assert.ok(!taker.has('peer.ended', since) && !taker.has('claim.proof', since), 'nobody proved anything');
+    assert.ok(waitMs >= 1_000, `the lease of a second was waited for: ${waitMs} ms`);
+    t.diagnostic(`${owner} killed, its supervisor silent: waited ${waitMs} ms, clients waited ${pauseMs} ms`);
+    cluster.server(owner).signal('SIGCONT');
+    await cluster.until('the report arrives late', () => taker.has('peer.ended', since));
+    // It starts the server again, which becomes the partner.
+    await cluster.untilInSync('disk', partner);
+    await oracle.verify();
+  },
+);
+
+// Whatever a frozen server has in hand for the medium may land when it goes on: accepted here, so there is nothing in hand.
+clusterTest(
   'a frozen server is nothing that a supervisor reports',
-  { supervised: true, machines: true, medium: ACCEPTED, ownAddresses: true },
+  { supervised: true, machines: true, medium: ACCEPTED, ownAddresses: true, timings: { destage: '10m' } },
   async (cluster, t) => {
     await cluster.startAll();
     await cluster.untilInSync();
