@@ -89,7 +89,7 @@ function optionsOf(args: readonly string[]): Options {
     pauses: values['no-pauses'] ? 0 : number(values.pauses, values.quick ? 2 : 20),
     sweep: number(values.sweep, whole ? 3 : 0),
     media: values.media ?? whole,
-    nfs: number(nfs, 0),
+    nfs: number(nfs, whole ? 5 : 0),
     contestants: pick(values.only, CONTESTANTS),
     cases: pick(values.cases, Object.keys(CASES) as CaseName[]),
     profile: values.profile ?? null,

@@ -32,6 +32,7 @@ const PACKAGES = {
   losetup: 'mount',
   gcc: 'gcc',
   tar: 'tar',
+  ls: 'coreutils',
   git: 'git',
   sqlite3: 'sqlite3',
   'nfs-ls': 'libnfs-utils',

@@ -11,7 +11,7 @@ import { type Program, repositoryRoot } from '../programs.ts';
 import { run } from '../run.ts';
 
 /** Real programs that tests run in the guest. */
-const PROGRAMS = ['git', 'sqlite3', 'tar'] as const satisfies readonly Program[];
+const PROGRAMS = ['git', 'sqlite3', 'tar', 'ls'] as const satisfies readonly Program[];
 /** Programs of ours, beside this file, for what no stock program does. */
 const SOURCES = ['posix', 'exercise'] as const;
 const SCRIPTS = ['git.sh', 'sqlite.sh', 'unpack.sh'] as const;

@@ -18,7 +18,6 @@ import { MemoryStore } from '../drivers/store/memory.ts';
 import { LockWitness } from '../drivers/witness/lock-witness.ts';
 import { ProcessFence } from '../drivers/witness/process-fence.ts';
 import { ServerLock } from '../drivers/witness/server-lock.ts';
-import { NbdDoors } from '../front/nbd/doors.ts';
 import type { Coordinator, ServerEntry, VolumeRecord } from '../ports/coordinator.ts';
 import type { Medium } from '../ports/medium.ts';
 import type { Store } from '../ports/store.ts';
@@ -29,6 +28,7 @@ import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config, ServerConfig, VolumeConfig } from './config/load.ts';
 import { formatAddress } from './config/units.ts';
+import { DoorsByType } from './doors.ts';
 import { done, settled } from './exit.ts';
 import { ServerFence } from './fence.ts';
 import { readClusterKey } from './key.ts';
@@ -144,11 +144,10 @@ export async function composeServer(
       log.note('address.failed', { volume: volume.name, why: fault.message }),
     );
   }
-  const addresses = new Map(created.map((volume) => [volume.name, volume.config.address]));
-  const doors = new NbdDoors({
-    addresses,
-    log: (event, fields) => log.note(event, fields),
-  });
+  const doors = new DoorsByType(
+    created.map((volume) => volume.config),
+    (event, fields) => log.note(event, fields),
+  );
   const reported = new ReportedEnds([...link.peers.keys()]);
   const stateDirectories = stateDirectoriesBeside(config, server);
   const beside = new ProcessFence({
@@ -191,7 +190,7 @@ export async function composeServer(
     join: async (volume, record) => {
       const joining = { config: volume, name: volume.name as VolumeName, mediumId: record.mediumId };
       const [medium, store] = await openVolume(joining);
-      addresses.set(joining.name, volume.address);
+      doors.add(volume);
       moving?.moves(volume);
       await done((settle) => control.add(settingsOf(joining, machine), medium, store, settle));
     },

@@ -132,6 +132,18 @@ export const EVENTS: readonly EventMeaning[] = [
   event('nbd.accept-error', 'warn', 'a connection could not be taken'),
   event('nbd.hold', 'info', 'requests are not read any more: a planned takeover'),
   event('nbd.close', 'info', 'the door of a volume is closed'),
+  event('nfs.recover', 'info', 'requests that were begun and not answered before the door opened are settled'),
+  event('nfs.listen', 'info', 'the door of a files volume is open'),
+  event('nfs.listen-wait', 'warn', 'the address of a volume is still held by somebody else on this machine'),
+  event('nfs.connect', 'info', 'a client connected'),
+  event('nfs.mount', 'info', 'a client has mounted `path`'),
+  event('nfs.unmount', 'info', 'a client says that it has unmounted `path`'),
+  event('nfs.disconnect', 'info', 'a client is gone; `why`'),
+  event('nfs.refuse', 'warn', 'a client was turned away or broke the protocol'),
+  event('nfs.accept-error', 'warn', 'a connection could not be taken'),
+  event('nfs.portmap', 'info', 'the volume was registered with the portmapper of this machine, or why it could not be'),
+  event('nfs.hold', 'info', 'requests are not read any more: a planned takeover'),
+  event('nfs.close', 'info', 'the door of a files volume is closed'),
 ];
 
 const LEVELS: ReadonlyMap<string, Level> = new Map(EVENTS.map(({ event: name, level }) => [name, level]));

@@ -1,6 +1,6 @@
 /** Creating volumes: only what was asked for is made, what is there is never overwritten, and a creation can be resumed. */
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -16,6 +16,7 @@ interface World {
   readonly config: Config;
   readonly disk: VolumeConfig;
   readonly image: VolumeConfig;
+  readonly files: VolumeConfig;
 }
 
 function world(t: TestContext, records = ''): World {
@@ -52,12 +53,20 @@ medium = "raw"
 size = "1MiB"
 address = "127.0.0.1:4"
 servers = ["a"]
+[[volume]]
+name = "files"
+type = "files"
+medium = "shared"
+address = "127.0.0.1:5"
+servers = ["a"]
+[volume.export]
+root-mode = "2750"
 `;
   const { config, mistakes } = parseConfig(source, join(directory, 'cluster.toml'));
   assert.deepEqual(mistakes, null);
-  const [disk, image] = config?.volumes ?? [];
-  assert.ok(config !== null && disk !== undefined && image !== undefined);
-  return { directory, config, disk, image };
+  const [disk, image, files] = config?.volumes ?? [];
+  assert.ok(config !== null && disk !== undefined && image !== undefined && files !== undefined);
+  return { directory, config, disk, image, files };
 }
 
 const fault = (kind: FaultKind, words: RegExp) => (error: unknown) =>
@@ -121,4 +130,33 @@ test('a creation that was cut short before its record is taken up', async (t) =>
   writeFileSync(join(directory, 'shared', 'volumes', 'disk', 'disk.img'), Buffer.alloc(1 << 20, 9));
   await assert.rejects(createVolume(config, disk, {}), fault('conflict', /may hold data.*--adopt/));
   await createVolume(config, disk, { adopt: true });
+});
+
+test('a files volume is a directory with the permissions asked for, created once and taken up when cut short', async (t) => {
+  const { directory, config, files } = world(t);
+  await createVolume(config, files, { createMedium: true });
+  const home = join(directory, 'shared', 'volumes', 'files');
+  assert.equal(statSync(join(home, 'tree')).mode & 0o7777, 0o2750);
+  await assert.rejects(createVolume(config, files, {}), fault('conflict', /created already/));
+  rmSync(join(home, 'record'), { recursive: true });
+  await createVolume(config, files, {});
+  rmSync(join(home, 'record'), { recursive: true });
+  writeFileSync(join(home, 'tree', 'data'), 'of somebody');
+  await assert.rejects(createVolume(config, files, {}), fault('conflict', /may hold data.*--adopt/));
+  await createVolume(config, files, { adopt: true });
+  assert.equal(readFileSync(join(home, 'tree', 'data'), 'utf8'), 'of somebody');
+});
+
+test('a volume does not change its type', async (t) => {
+  const { directory, config, disk, files } = world(t);
+  await createVolume(config, disk, { createMedium: true });
+  await createVolume(config, files, {});
+  for (const name of ['disk', 'files'])
+    rmSync(join(directory, 'shared', 'volumes', name, 'record'), { recursive: true });
+  const [asFiles, asBlock] = [
+    { ...files, name: 'disk' },
+    { ...disk, name: 'files' },
+  ];
+  await assert.rejects(createVolume(config, asFiles, { adopt: true }), fault('conflict', /already/));
+  await assert.rejects(createVolume(config, asBlock, { adopt: true }), fault('conflict', /already/));
 });

@@ -1,9 +1,10 @@
 /**
- * The explicit create command's work: a medium's identity, the coordinator's directory, a volume's image and its record.
+ * The explicit create command's work: a medium's identity, the coordinator's directory, a volume's image or tree, and its
+ * record.
  * Nothing else in the program creates any of them. Each step is whole or not at all, and a creation that was cut short
  * is taken up where it stopped.
  */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
 import type { MediumId, VolumeName } from '../base/names.ts';
@@ -14,13 +15,15 @@ import {
   createMedium,
   createVolume as createImageInDirectory,
   readMediumId,
+  readVolumeKind,
   volumeBytes,
 } from '../drivers/medium/directory.ts';
+import { createFilesVolume, filesHome } from '../drivers/medium/files/home.ts';
 import { createImage, describeImage } from '../drivers/medium/image.ts';
 import type { ImageDescription } from '../drivers/medium/image.ts';
 import type { Ids } from '../ports/clock.ts';
 import type { VolumeRecord } from '../ports/coordinator.ts';
-import type { BlockVolumeConfig, Config, VolumeConfig } from './config/load.ts';
+import type { BlockVolumeConfig, Config, FilesVolumeConfig, VolumeConfig } from './config/load.ts';
 import { formatBytes } from './config/units.ts';
 import { makeCoordinator } from './drivers.ts';
 import { settled } from './exit.ts';
@@ -94,8 +97,30 @@ async function createOnDirectory(
   }
   await ensureCoordinator(config, volume, options, ids);
   if (volume.type === 'block') await createImageOnDirectory(path, volume, options);
-  else throw new Fault('refused', `"${volume.name}" is a files volume: these cannot be created yet`);
+  else await createTreeOnDirectory(path, volume, options);
   return id;
+}
+
+async function createTreeOnDirectory(path: string, volume: FilesVolumeConfig, options: CreateOptions): Promise<void> {
+  const name = volume.name as VolumeName;
+  try {
+    await createFilesVolume(path, name, volume.export.root);
+  } catch (error) {
+    if (!(error instanceof Fault) || error.kind !== 'conflict' || !(await isOfKind(path, name, 'files'))) throw error;
+    // A volume without a record: left by a creation that was cut short, or one whose record was lost.
+    const { tree } = filesHome(path, name);
+    if (options.adopt !== true && (await readdir(tree)).length > 0) throw notAdopted(tree);
+  }
+}
+
+/** Whether there is a volume of that name, and what it is. */
+async function isOfKind(directory: string, volume: VolumeName, kind: 'block' | 'files'): Promise<boolean> {
+  try {
+    return (await readVolumeKind(directory, volume)) === kind;
+  } catch (error) {
+    if (error instanceof Fault && error.kind === 'missing') return false;
+    throw error;
+  }
 }
 
 async function createImageOnDirectory(path: string, volume: BlockVolumeConfig, options: CreateOptions): Promise<void> {
@@ -103,6 +128,7 @@ async function createImageOnDirectory(path: string, volume: BlockVolumeConfig, o
     await createImageInDirectory(path, volume.name as VolumeName, volume.sizeBytes);
   } catch (error) {
     if (!(error instanceof Fault) || error.kind !== 'conflict') throw error;
+    if (await isOfKind(path, volume.name as VolumeName, 'files')) throw error;
     await takeUpImage(path, volume, options);
   }
 }
