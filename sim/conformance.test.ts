@@ -11,11 +11,12 @@ import { Context } from './context.ts';
 import { Register, SimCoordinator } from './coordinator.ts';
 import { Disk, fillTag } from './disk.ts';
 import { Life } from './life.ts';
-import { Network, SimLink, type Station } from './link.ts';
+import { Network, SimLink } from './link.ts';
 import { Device } from './device.ts';
 import { SimMedium } from './medium.ts';
 import { SECTOR } from './model.ts';
 import { Prng } from './prng.ts';
+import type { Station } from './wire.ts';
 import { SimStore } from './store.ts';
 
 const VOLUME = 'v' as VolumeName;

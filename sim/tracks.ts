@@ -27,8 +27,8 @@ export class Tracks {
       if (what.startsWith('listens')) doors.add(volume);
       else doors.delete(volume);
     } else if (/ starts\b/.test(text)) this.#up[server] = true;
-    else if (/ freezes$/.test(text)) this.#frozen[server] = true;
-    else if (/ goes on$/.test(text)) this.#frozen[server] = false;
+    else if (text.endsWith(' freezes')) this.#frozen[server] = true;
+    else if (text.endsWith(' goes on')) this.#frozen[server] = false;
     else if (/ ends\b/.test(text)) {
       this.#up[server] = this.#frozen[server] = false;
       doors.clear();

@@ -15,12 +15,13 @@ import { offerOf, type Program } from './dialect.ts';
 import { Disk } from './disk.ts';
 import { SimDoors, Street } from './doors.ts';
 import { Life, SimClock, SimIds } from './life.ts';
-import { Network, SimLink, type Station } from './link.ts';
+import { Network, SimLink } from './link.ts';
 import { Device, type MediumWeather } from './device.ts';
 import { SimMedium } from './medium.ts';
 import type { WorldPlan } from './plan.ts';
 import { Prng } from './prng.ts';
 import { SimFence, SimWitness } from './proofs.ts';
+import type { Station } from './wire.ts';
 import { SimStore, type StoreWeather } from './store.ts';
 
 /** A supervisor's pause before it starts a server again that ended itself. */
