@@ -227,6 +227,31 @@ test('data are not copied on the way out, and once at most on the way in', () =>
   assert.equal(small.operations[0]!.data.buffer.byteLength, 164, 'a small one does not keep a large chunk alive');
 });
 
+test('a frame that goes on in the same memory is waited for there, wherever it was cut', () => {
+  const messages = [mirror([4096, 100]), mirror([700])];
+  const bytes = framed(messages);
+  const chunk = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(chunk);
+  for (const at of [1, 31, 32, 33, 60, 150, 4000, 5000, bytes.length - 1]) {
+    const reader = new FrameReader(COUNTER);
+    const found: MirrorMessage[] = [];
+    const drain = (): void => {
+      for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+        assert(!(frame instanceof Fault));
+        found.push(decodeMessage(frame.type, frame.control, frame.operations, VERSION) as MirrorMessage);
+      }
+    };
+    reader.feed(chunk.subarray(0, at));
+    drain();
+    assert.ok(reader.keeps);
+    reader.feed(chunk.subarray(at));
+    drain();
+    assert.deepEqual(found, messages);
+    for (const { operations } of found)
+      for (const { data } of operations) assert.equal(data.buffer, chunk.buffer, `cut at ${at}`);
+  }
+});
+
 test('a control part larger than a slab goes alone', () => {
   const volume = { volume: 'v'.repeat(200) as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
   const marks = { acknowledged: 1 as Sequence, released: 1 as Sequence, sent: 1 as Sequence };

@@ -14,12 +14,14 @@
  *         28     4  crc32c of bytes 0..27
  *
  * Operations carry checksums of their own (src/wire/operation.ts). Their data are not copied on the way out: a batch is
- * a list of buffers, the data among them. On the way in, a frame that came in several chunks is gathered once, into a
- * buffer of its exact size; frames that came whole stay where they are, when they make up most of that memory.
+ * a list of buffers, the data among them. On the way in, a frame stays where it was received, when frames make up most
+ * of that memory: a frame that goes on behind it in memory is waited for, one that goes on elsewhere is gathered once, into
+ * a buffer of its exact size.
  */
 import { crc32c } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import { NO_BYTES } from '../base/operation.ts';
+import { joined, newSlab } from '../base/slab.ts';
 import type { LinkMessage } from '../ports/link.ts';
 import { ControlWriter } from './link-control.ts';
 import { encodeControl } from './link-messages.ts';
@@ -44,6 +46,9 @@ const MAGIC = 0x6b6c_4648;
 const SLAB_BYTES = 64 << 10;
 /** Data up to this size are copied into the batch: cheaper than one more buffer for the kernel to gather. */
 const COPY_UP_TO_BYTES = 1024;
+
+/** Frames up to this size are waited for where they began; larger ones are gathered as they come. */
+const AWAIT_BYTES = 512 << 10;
 
 /** Builds the frames of one direction of one session. What is written between two calls of `take` is one batch. */
 export class FrameWriter {
@@ -158,6 +163,7 @@ export class FrameReader {
   #chunk: Buffer = NO_BYTES;
   /** What `#isDense` said of this chunk; null while it was not asked. */
   #dense: boolean | null = null;
+  #pinned = false;
   #at = 0;
   /** A header that came in several chunks. */
   readonly #header = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES);
@@ -176,29 +182,46 @@ export class FrameReader {
     this.#counter = counter;
   }
 
-  /** Hands over the next bytes; frames may keep slices of them, so the caller never changes them. */
+  /** Hands over the next bytes; frames may keep slices of them: the caller changes nothing of what `keeps`. */
   feed(chunk: Buffer): void {
-    assert(this.#at === this.#chunk.length || this.#fault !== null, 'a chunk is used up before the next one is fed');
-    this.#chunk = chunk;
+    let next: Buffer | null = chunk;
+    if (this.#at < this.#chunk.length && this.#fault === null) {
+      next = joined(this.#chunk.subarray(this.#at), chunk);
+      if (next === null) this.#gatherRest();
+    }
+    this.#chunk = next ?? chunk;
     this.#at = 0;
     this.#dense = null;
+    this.#pinned = false;
+  }
+
+  /** Whether anything of the chunk that was fed last is still referred to: by operations, or as half a frame. */
+  get keeps(): boolean {
+    return this.#fault === null && (this.#pinned || this.#at < this.#chunk.length);
   }
 
   /** The next whole frame; null when more bytes are needed; a fault, for ever, once anything was wrong. */
   next(): Frame | Fault | null {
     if (this.#fault !== null) return this.#fault;
     if (this.#type < 0) {
-      const begun = this.#begin();
+      const begun = this.#begin(true);
       if (begun !== 'gather') return begun;
     }
     return this.#gather();
   }
 
-  /** Reads a header. The frame itself when all of it is in this chunk. */
-  #begin(): Frame | Fault | null | 'gather' {
+  /** The frame that was waited for goes on elsewhere: what is here of it is copied. */
+  #gatherRest(): void {
+    if (this.#begin(false) === 'gather') this.#gather();
+    assert(this.#at === this.#chunk.length || this.#fault !== null, 'a chunk is used up before the next one is fed');
+  }
+
+  /** Reads a header. The frame itself when all of it is in this chunk. `wait`: it may go on behind this chunk. */
+  #begin(wait: boolean): Frame | Fault | null | 'gather' {
     const have = this.#chunk.length - this.#at;
     let header = this.#chunk;
     let at = this.#at;
+    if (wait && this.#headerFilled === 0 && have < FRAME_HEADER_BYTES) return null;
     if (this.#headerFilled > 0 || have < FRAME_HEADER_BYTES) {
       const part = Math.min(have, FRAME_HEADER_BYTES - this.#headerFilled);
       this.#chunk.copy(this.#header, this.#headerFilled, this.#at, this.#at + part);
@@ -213,16 +236,20 @@ export class FrameReader {
     }
     const wrong = checkHeader(header, at, this.#counter);
     if (wrong !== null) return this.#fail(wrong);
+    const controlBytes = header.readUInt32LE(at + 16);
+    const operationsBytes = header.readUInt32LE(at + 20);
+    const whole = this.#chunk.length - this.#at >= controlBytes + operationsBytes;
+    if (!whole && wait && header === this.#chunk && controlBytes + operationsBytes <= AWAIT_BYTES) {
+      this.#at = at;
+      return null;
+    }
     this.#counter += 1;
     this.#type = header[at + 4]!;
     this.#ignorable = (header[at + 5]! & FLAG_IGNORABLE) !== 0;
     this.#controlCrc = header.readUInt32LE(at + 24);
-    const controlBytes = header.readUInt32LE(at + 16);
-    const operationsBytes = header.readUInt32LE(at + 20);
-    if (this.#chunk.length - this.#at >= controlBytes + operationsBytes)
-      return this.#whole(controlBytes, operationsBytes);
+    if (whole) return this.#whole(controlBytes, operationsBytes);
     this.#control = controlBytes === 0 ? NO_BYTES : Buffer.allocUnsafe(controlBytes);
-    this.#operations = operationsBytes === 0 ? NO_BYTES : Buffer.allocUnsafeSlow(operationsBytes);
+    this.#operations = operationsBytes === 0 ? NO_BYTES : newSlab(operationsBytes);
     this.#bodyFilled = 0;
     return 'gather';
   }
@@ -237,18 +264,19 @@ export class FrameReader {
       // A slice keeps the whole chunk's memory alive until its operations are released: only where that is not much more.
       this.#dense ??= this.#isDense(middle, operationsBytes);
       operations = this.#chunk.subarray(middle, this.#at);
-      if (!this.#dense) operations = copyOf(operations);
+      if (this.#dense) this.#pinned = true;
+      else operations = copyOf(operations);
     }
     return this.#frame(this.#chunk.subarray(from, middle), operations);
   }
 
   /**
-   * Whether the operations that lie in this chunk as a whole make up half of its memory at least. The first of them are
+   * Whether the operations that lie in this chunk as a whole make up half of it at least. The first of them are
    * at `at`; where the frames behind them lie is looked up, not checked: it decides on a copy, and nothing else.
    */
   #isDense(at: number, operationsBytes: number): boolean {
     const chunk = this.#chunk;
-    const enough = chunk.buffer.byteLength / 2;
+    const enough = chunk.length / 2;
     let sum = operationsBytes;
     let next = at + operationsBytes;
     while (sum < enough && chunk.length - next >= FRAME_HEADER_BYTES && chunk.readUInt32LE(next) === MAGIC) {

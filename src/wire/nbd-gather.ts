@@ -1,9 +1,11 @@
 /**
  * Bytes as a socket hands them out, in pieces of any size, taken out again in the sizes that a parser wants. Bytes that
- * lie whole in one piece are not copied; others are gathered into one buffer of exactly their size.
+ * lie whole in one piece are not copied; others are gathered into one buffer of exactly their size. Pieces that lie one
+ * behind the other in memory, as an inlet's do (src/base/inlet.ts), are one piece.
  */
 import { assert } from '../base/fault.ts';
 import { NO_BYTES } from '../base/operation.ts';
+import { joined } from '../base/slab.ts';
 
 /** What a queued piece costs beside its bytes: many tiny pieces must not evade a bound on bytes. */
 const PIECE_OVERHEAD_BYTES = 256;
@@ -26,10 +28,25 @@ export class ByteQueue {
   push(piece: Buffer): void {
     if (piece.length === 0) return;
     this.length += piece.length;
-    if (this.at === this.piece.length && this.#later.length === 0) {
+    const later = this.#later;
+    if (later.length > 0) {
+      const longer = joined(later[later.length - 1]!, piece);
+      if (longer === null) later.push(piece);
+      else later[later.length - 1] = longer;
+    } else if (this.at === this.piece.length) {
       this.piece = piece;
       this.at = 0;
-    } else this.#later.push(piece);
+    } else {
+      const longer = joined(this.piece.subarray(this.at), piece);
+      if (longer === null) return void later.push(piece);
+      this.piece = longer;
+      this.at = 0;
+    }
+  }
+
+  /** Whether the bytes that come next may turn out to be the rest of the current piece. */
+  get mayGrow(): boolean {
+    return this.#later.length === 0;
   }
 
   /** Unread bytes of the current piece; moves on to the next piece when there are none. */

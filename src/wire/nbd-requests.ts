@@ -5,6 +5,7 @@
  */
 import { NO_BYTES } from '../base/operation.ts';
 import { COMPACT_REQUEST_BYTES, Command, CommandFlag, EXTENDED_REQUEST_BYTES, Magic } from './nbd.ts';
+import { newSlab } from '../base/slab.ts';
 import { ByteQueue } from './nbd-gather.ts';
 
 /** One request's fields. The parser has a single one and overwrites it with every request it finds. */
@@ -29,6 +30,8 @@ export interface RequestFields {
 export type RequestVerdict = 'request' | 'starved' | 'garbage';
 
 const TWO_32 = 0x1_0000_0000;
+/** Payloads that are gathered into memory of their own: below this, that is ordinary memory. */
+const SLAB_FROM_BYTES = 64 << 10;
 
 /** The offset of a request as one number; inexact beyond 2^53, where every export has ended. */
 export const offsetOf = (fields: { readonly offsetHigh: number; readonly offsetLow: number }): number =>
@@ -59,6 +62,10 @@ export class RequestParser {
   /** A payload that came in pieces, or null; and how much of it is here. */
   #payload: Buffer | null = null;
   #payloadAt = 0;
+  /** Length of a payload that has begun in the current piece, and may go on there; 0 when there is none. */
+  #awaited = 0;
+  readonly #awaitBytes: number;
+  #pinned = false;
   /** Bytes of an oversized payload still to be dropped. */
   #toSkip = 0;
   #skipping = false;
@@ -70,17 +77,25 @@ export class RequestParser {
    * @param extended       extended headers were negotiated
    * @param maxPayloadBytes longest payload that is kept, in bytes
    * @param queue           bytes already received behind the handshake
+   * @param awaitBytes      payloads up to this length may wait in the queue for their rest, instead of being gathered
    */
-  constructor(extended: boolean, maxPayloadBytes: number, queue = new ByteQueue()) {
+  constructor(extended: boolean, maxPayloadBytes: number, queue = new ByteQueue(), awaitBytes = 0) {
     this.#extended = extended;
     this.#maxPayloadBytes = maxPayloadBytes;
     this.#headerBytes = extended ? EXTENDED_REQUEST_BYTES : COMPACT_REQUEST_BYTES;
     this.#header = Buffer.alloc(this.#headerBytes);
     this.queue = queue;
+    this.#awaitBytes = awaitBytes;
   }
 
   push(piece: Buffer): void {
+    this.#pinned = false;
     this.queue.push(piece);
+  }
+
+  /** Whether anything of what was pushed last is still referred to: by a payload, or because it was not taken yet. */
+  get keeps(): boolean {
+    return this.#pinned || this.queue.length > 0;
   }
 
   /** Bytes set aside for a payload that has begun to arrive. */
@@ -92,6 +107,7 @@ export class RequestParser {
   next(): RequestVerdict {
     if (this.reason !== null) return 'garbage';
     if (this.#payload !== null) return this.#gather(this.#payload);
+    if (this.#awaited > 0) return this.#takePayload(this.#awaited);
     if (this.#skipping) return this.#skip();
     const queue = this.queue;
     if (this.#headerAt === 0 && queue.ready >= this.#headerBytes) {
@@ -133,15 +149,22 @@ export class RequestParser {
   #takePayload(length: number): RequestVerdict {
     if (length > this.#maxPayloadBytes) return this.#refusePayload(length);
     const queue = this.queue;
+    this.#awaited = 0;
     if (queue.ready >= length) {
       const { piece, at } = queue;
-      this.fields.payload = this.#pinning(piece, at, length)
-        ? piece.subarray(at, at + length)
-        : copyOf(piece.subarray(at, at + length));
+      const whole = piece.subarray(at, at + length);
+      if (this.#pinning(piece, at, length)) {
+        this.#pinned = true;
+        this.fields.payload = whole;
+      } else this.fields.payload = copyOf(whole);
       queue.advance(length);
       return 'request';
     }
-    this.#payload = Buffer.allocUnsafeSlow(length);
+    if (length <= this.#awaitBytes && queue.mayGrow) {
+      this.#awaited = length;
+      return 'starved';
+    }
+    this.#payload = length < SLAB_FROM_BYTES ? Buffer.allocUnsafeSlow(length) : newSlab(length);
     this.#payloadAt = 0;
     return this.#gather(this.#payload);
   }
@@ -179,11 +202,12 @@ export class RequestParser {
   /**
    * May the payload at `at` stay in the received piece? A slice keeps the whole piece in memory for as long as the
    * operation lives, so only when payloads make up at least half of it; found out once per piece, at its first payload.
+   * The inlet reads over again what is not kept, so that pieces alone take up its memory that are mostly payload.
    */
   #pinning(piece: Buffer, at: number, length: number): boolean {
     if (this.#judged !== piece) {
       this.#judged = piece;
-      this.#mayPin = this.#payloadBytesFrom(piece, at, length) * 2 >= piece.buffer.byteLength;
+      this.#mayPin = this.#payloadBytesFrom(piece, at, length) * 2 >= piece.length;
     }
     return this.#mayPin;
   }
@@ -205,6 +229,6 @@ export class RequestParser {
 
 function copyOf(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
-  bytes.copy(copy);
+  copy.set(bytes);
   return copy;
 }

@@ -179,6 +179,35 @@ test('a payload that spans pieces is gathered into one buffer of its size', () =
   assert.ok(parser.fields.payload.equals(stream.subarray(28)));
 });
 
+test('a payload that goes on in the same memory is waited for there, and not copied', () => {
+  const head = requestBytes(false, { flags: 0, type: 1, cookie: 1n, offset: 0n, length: 900 });
+  const stream = Buffer.allocUnsafeSlow(2 * head.length);
+  stream.set(head);
+  stream.set(head, head.length);
+  const parser = new RequestParser(false, MAX_PAYLOAD, new ByteQueue(), 1024);
+  const first = head.length;
+  for (const [from, to] of [
+    [0, 400],
+    [400, 401],
+    [401, first + 100],
+  ] as const) {
+    assert.equal(parser.next(), 'starved');
+    parser.push(stream.subarray(from, to));
+  }
+  assert.equal(parser.next(), 'request');
+  assert.equal(parser.fields.payload.buffer, stream.buffer);
+  assert.ok(parser.fields.payload.equals(head.subarray(28)));
+  assert.equal(parser.next(), 'starved');
+  assert.ok(parser.keeps);
+  // The second one goes on elsewhere.
+  parser.push(Buffer.from(stream.subarray(first + 100)));
+  assert.equal(parser.next(), 'request');
+  assert.notEqual(parser.fields.payload.buffer, stream.buffer);
+  assert.ok(parser.fields.payload.equals(head.subarray(28)));
+  assert.equal(parser.next(), 'starved');
+  assert.ok(!parser.keeps, 'what was gathered keeps nothing of the piece');
+});
+
 test('a queue of tiny pieces costs more than its bytes', () => {
   const queue = new ByteQueue();
   for (let i = 0; i < 100; i++) queue.push(Buffer.from([i]));

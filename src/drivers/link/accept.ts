@@ -39,7 +39,10 @@ export class Accept {
     const { handshakeMs } = context.limits;
     this.#deadline = context.clock.after(handshakeMs, () => this.#fail(`no handshake within ${handshakeMs} ms`));
     connection.user = {
-      bytes: (chunk) => this.#bytes(chunk),
+      bytes: (chunk) => {
+        this.#bytes(chunk);
+        return true;
+      },
       over: (_reason, detail) => this.#left(detail),
     };
   }

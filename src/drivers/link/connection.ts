@@ -3,13 +3,15 @@
  * the port; after `close` nothing is told any more.
  */
 import type { Socket } from 'node:net';
+import { receiveFrom } from '../../base/inlet.ts';
 import type { LinkEvents } from '../../ports/link.ts';
 
 /** Why a path is down, in the words of the port. */
 export type DownReason = Parameters<LinkEvents['down']>[1];
 
 export interface ConnectionUser {
-  bytes(chunk: Buffer): void;
+  /** True when the chunk, or a part of it, is kept. */
+  bytes(chunk: Buffer): boolean;
   /** The connection is over. Told once. */
   over(reason: DownReason, detail: string): void;
 }
@@ -25,9 +27,7 @@ export class Connection {
     this.socket = socket;
     this.user = user;
     this.remote = remote;
-    socket.on('data', (chunk: Buffer) => {
-      if (this.#open) this.user.bytes(chunk);
-    });
+    receiveFrom(socket, (chunk) => this.#open && this.user.bytes(chunk));
     // The first of these three to come tells; the peer's FIN is enough, nobody speaks in one direction only.
     socket.on('error', (error: NodeJS.ErrnoException) => this.#over(reasonOf(error), error.message));
     socket.on('end', () => this.#over('closed', 'the peer closed the connection'));

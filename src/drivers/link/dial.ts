@@ -49,7 +49,10 @@ export class Dial {
       socket.write(this.#handshake.start);
     });
     this.#connection = new Connection(socket, this.#to, {
-      bytes: (chunk) => this.#bytes(chunk),
+      bytes: (chunk) => {
+        this.#bytes(chunk);
+        return true;
+      },
       over: (reason, detail) => this.#closed(reason, detail),
     });
   }

@@ -61,7 +61,10 @@ export class Session {
   start(rest: Buffer): void {
     if (!this.#live) return;
     this.#connection.user = {
-      bytes: (chunk) => this.#bytes(chunk),
+      bytes: (chunk) => {
+        this.#bytes(chunk);
+        return this.#reader.keeps;
+      },
       over: (reason, detail) => this.#over(reason, detail),
     };
     if (rest.length > 0) this.#bytes(rest);

@@ -168,7 +168,10 @@ export class TcpLink implements Link {
   }
 
   #connected(socket: Socket, path: number): void {
-    const connection = new Connection(socket, socket.remoteAddress ?? 'unknown', { bytes: () => {}, over: () => {} });
+    const connection = new Connection(socket, socket.remoteAddress ?? 'unknown', {
+      bytes: () => false,
+      over: () => {},
+    });
     if (this.#state !== 'open') return connection.close();
     // Whoever has been shaking hands for the longest is the likeliest never to come to an end.
     for (const oldest of this.#accepts) {

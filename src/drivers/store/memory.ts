@@ -6,6 +6,7 @@ import { assert, type Done, Fault } from '../../base/fault.ts';
 import type { Generation, Sequence, StoreId } from '../../base/names.ts';
 import { costBytes, type Operation } from '../../base/operation.ts';
 import { Ring } from '../../base/ring.ts';
+import { makeRoomInSlabs } from '../../base/slab.ts';
 import type { Clock, Ids } from '../../ports/clock.ts';
 import type { AsideLog, LogHead, Store, StoreEvents } from '../../ports/store.ts';
 
@@ -42,6 +43,7 @@ export class MemoryStore implements Store {
   constructor(options: MemoryStoreOptions) {
     this.id = options.ids.draw() as StoreId;
     this.capacityBytes = options.capacityBytes;
+    makeRoomInSlabs(options.capacityBytes);
     this.#clock = options.clock;
     this.#stamp = options.stamp ?? (() => `${this.#asideLogs.length + 1}`);
   }

@@ -3,6 +3,7 @@
  * the connection, with a reason that is logged, and nothing else.
  */
 import type { Socket } from 'node:net';
+import { receiveFrom } from '../../base/inlet.ts';
 import { Negotiation } from './negotiation.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { type Export, Transmission, type TransmissionPort } from './transmission.ts';
@@ -42,7 +43,7 @@ export class Connection implements TransmissionPort {
     const { name, sizeBytes, limits } = exported;
     this.#negotiation = new Negotiation({ name, sizeBytes, limits, refusal });
     this.#handshakeTimer = setTimeout(() => this.fail('the handshake took too long'), limits.handshakeMs);
-    socket.on('data', this.#received);
+    receiveFrom(socket, this.#received);
     socket.on('drain', () => this.#transmission?.drained());
     socket.on('end', () => this.#clientClosed());
     socket.on('error', (error) => (this.#why ??= error.message));
@@ -91,12 +92,13 @@ export class Connection implements TransmissionPort {
     this.close(reason);
   }
 
-  readonly #received = (piece: Buffer): void => {
-    if (this.#finishing || this.#socket.destroyed) return;
+  readonly #received = (piece: Buffer): boolean => {
+    if (this.#finishing || this.#socket.destroyed) return false;
     if (this.#transmission !== null) return this.#transmission.push(piece);
-    if (this.#negotiation === null) return;
+    if (this.#negotiation === null) return false;
     this.#negotiation.parser.push(piece);
     if (!this.#held) this.#negotiate(this.#negotiation);
+    return true;
   };
 
   #negotiate(negotiation: Negotiation): void {

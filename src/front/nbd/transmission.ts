@@ -82,7 +82,8 @@ export class Transmission implements JobOwner, BudgetWaiter {
       chunked: agreed.style !== 'simple',
       allocation: agreed.allocation,
     };
-    this.#parser = new RequestParser(extended, maxPayloadBytes, received);
+    const awaitBytes = Math.floor(exported.limits.lookaheadBytes / 2);
+    this.#parser = new RequestParser(extended, maxPayloadBytes, received, awaitBytes);
     this.#out = out;
     this.#port = port;
   }
@@ -97,11 +98,12 @@ export class Transmission implements JobOwner, BudgetWaiter {
     this.#take();
   }
 
-  /** Bytes were received; after its goodbye a client has nothing more to say. */
-  push(piece: Buffer): void {
-    if (this.#leaving) return;
+  /** Bytes were received; after its goodbye a client has nothing more to say. True when any of them are kept. */
+  push(piece: Buffer): boolean {
+    if (this.#leaving) return false;
     this.#parser.push(piece);
     this.#take();
+    return this.#parser.keeps;
   }
 
   /** The client took replies off the socket. */

@@ -8,6 +8,7 @@
 import { assert, type Done, Fault } from '../../../base/fault.ts';
 import { type Generation, NO_SEQUENCE, type Sequence, type StoreId } from '../../../base/names.ts';
 import type { Operation } from '../../../base/operation.ts';
+import { makeRoomInSlabs } from '../../../base/slab.ts';
 import type { Clock, Timer } from '../../../ports/clock.ts';
 import type { AsideLog, LogHead, RecoveredLog, Store, StoreEvents } from '../../../ports/store.ts';
 import type { FileLock } from '../../linux/flock.ts';
@@ -78,6 +79,7 @@ export class JournalStore implements Store {
     this.#parts = parts;
     this.id = parts.id;
     this.capacityBytes = parts.capacityBytes;
+    makeRoomInSlabs(parts.capacityBytes);
     this.recovered = parts.recovered;
     this.#log = parts.log;
     this.#serial = parts.log.serial;
