@@ -28,6 +28,8 @@ export interface Served {
   readonly mount: MountProgram;
   readonly limits: NfsLimits;
   readonly budget: Budget;
+  /** The program takes calls; until then they wait, within the bounds. */
+  ready: boolean;
 }
 
 /** Whom a connection tells. */
@@ -140,7 +142,7 @@ export class Connection implements RequestOwner, BudgetWaiter {
     const { limits, budget } = this.#served;
     const reader = this.#reader;
     this.#starved = false;
-    while (!this.#held && !this.gone) {
+    while (this.#served.ready && !this.#held && !this.gone) {
       if (this.#inFlight >= limits.maxRequests || this.#chargedBytes >= limits.maxInFlightBytes) break;
       if (!budget.open) {
         budget.wait(this);

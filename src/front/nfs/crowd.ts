@@ -32,7 +32,7 @@ export class Crowd<G extends Guest> {
     return this.#all.size;
   }
 
-  [Symbol.iterator](): Iterator<G> {
+  [Symbol.iterator](): IterableIterator<G> {
     return this.#all.values();
   }
 

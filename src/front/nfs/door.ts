@@ -1,6 +1,7 @@
 /**
  * One volume's door: its program, the listener at its service address and the connections that came through it. It
- * lives from the owner's `open` to its `close`. The program is made ready first; only then anybody can connect.
+ * lives from the owner's `open` to its `close`. It listens while the program gets ready: a client that is refused waits
+ * for seconds before it tries again, one whose request waits a moment is answered at that moment.
  */
 import net from 'node:net';
 import { type Done, Fault } from '../../base/fault.ts';
@@ -41,6 +42,7 @@ export class Door implements ConnectionOwner {
   readonly #server: net.Server;
   readonly #crowd: Crowd<Connection>;
   #opened: Done | null;
+  #isListening = false;
   #attempts = 0;
   #retry: NodeJS.Timeout | null = null;
   #ticker: NodeJS.Timeout | null = null;
@@ -58,7 +60,7 @@ export class Door implements ConnectionOwner {
     this.#opened = opened;
     this.#crowd = new Crowd(limits);
     const mount = new MountProgram(volume, exported, program, limits.maxMounts, log);
-    this.#served = { program, mount, limits, budget: new Budget(limits.maxVolumeBytes) };
+    this.#served = { program, mount, limits, budget: new Budget(limits.maxVolumeBytes), ready: false };
     this.#server = net.createServer({
       allowHalfOpen: true,
       noDelay: true,
@@ -68,12 +70,18 @@ export class Door implements ConnectionOwner {
     this.#server.on('connection', (socket) => this.#enter(socket));
     this.#server.on('error', (error: NodeJS.ErrnoException) => this.#failed(error));
     this.#server.on('listening', () => this.#listening());
+    this.#listen();
     program.open((fault) => this.#ready(fault));
   }
 
   /** Connections that are open now. */
   get connections(): number {
     return this.#crowd.size;
+  }
+
+  /** Who is connected, each as `address port`. */
+  clients(): string[] {
+    return Array.from(this.#crowd, ({ client }) => `${client.address} ${client.port}`);
   }
 
   /** The port that is listened on, or null when none is. */
@@ -111,13 +119,25 @@ export class Door implements ConnectionOwner {
 
   #ready(fault: Fault | null): void {
     if (this.#shut) return;
-    if (fault !== null) return this.#tell(fault);
-    this.#listen();
+    if (fault !== null) return this.#fail(fault);
+    this.#served.ready = true;
+    for (const connection of this.#crowd) connection.roomAgain();
+    this.#openSoon();
   }
 
-  #tell(fault: Fault | null): void {
+  /** The door is open when it is listened at and the program is ready. */
+  #openSoon(): void {
+    if (!this.#isListening || !this.#served.ready) return;
     const opened = this.#opened;
     this.#opened = null;
+    opened?.(null);
+  }
+
+  /** Nobody will be served: nobody is let in either, and who came already is sent away. */
+  #fail(fault: Fault): void {
+    const opened = this.#opened;
+    this.#stopListening();
+    for (const connection of this.#crowd) connection.close(fault.message);
     opened?.(fault);
   }
 
@@ -152,21 +172,22 @@ export class Door implements ConnectionOwner {
       this.#registration = new PortRegistration(volume, port, portmapper, log);
       void this.#registration.register();
     }
-    this.#tell(null);
+    this.#isListening = true;
+    this.#openSoon();
   }
 
   #failed(error: NodeJS.ErrnoException): void {
     const { volume, exported, log } = this.#parts;
     const { host, port } = exported.address;
     if (this.#shut) return;
-    if (this.#opened === null) return log('nfs.accept-error', { volume, error: error.message });
+    if (this.#isListening) return log('nfs.accept-error', { volume, error: error.message });
     if (error.code === 'EADDRINUSE') {
       if (this.#attempts % ATTEMPTS_PER_LINE === 1) log('nfs.listen-wait', { volume, host, port });
       this.#retry = setTimeout(() => this.#listen(), ADDRESS_RETRY_MS);
       return;
     }
     const kind = error.code === 'EACCES' ? 'refused' : 'io';
-    this.#tell(new Fault(kind, `volume ${volume} cannot be served at ${host}:${port}: ${error.message}`, error));
+    this.#fail(new Fault(kind, `volume ${volume} cannot be served at ${host}:${port}: ${error.message}`, error));
   }
 
   // ---- connections
@@ -196,6 +217,7 @@ export class Door implements ConnectionOwner {
 
   #tick(): void {
     this.#told = false;
+    if (!this.#served.ready) return;
     for (const connection of this.#crowd) connection.tick();
   }
 

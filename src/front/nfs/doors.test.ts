@@ -297,13 +297,39 @@ test('a held door takes no new requests, answers those on their way, and frees i
   assert.equal(door.program.ended, 'the next owner is there');
 });
 
-test('nobody can connect before the program is ready, and its fault is the door’s', async (t) => {
+test('clients may come while the program gets ready, and are served when it is', async (t) => {
   const door = new TestDoor();
   t.after(() => door.close());
-  door.program.opens = new Fault('io', 'the replies cannot be read');
-  const fault = await door.open();
+  door.program.opens = undefined;
+  let isOpen = false;
+  const open = door.open().then((fault) => ((isOpen = true), fault));
+  while (door.told('nfs.listen').length === 0) await new Promise((resolve) => void setImmediate(resolve));
+  const client = await door.connect();
+  const answer = client.call({ procedure: 'access', handle: HANDLE, access: 3 });
+  const second = client.ping();
+  await new Promise((resolve) => void setTimeout(resolve, 10));
+  assert.equal(door.program.calls.length, 0);
+  assert.equal(isOpen, false);
+  door.program.answer = answerPlainly;
+  door.program.opening?.(null);
+  assert.equal(await open, null);
+  assert.equal((await answer).status, NfsStatus.ok);
+  await second;
+  assert.deepEqual(door.doors.clients(VOLUME), [`127.0.0.1 ${client.socket.localPort}`]);
+});
+
+test('a program that cannot get ready is a fault, and sends those away who came', async (t) => {
+  const door = new TestDoor();
+  t.after(() => door.close());
+  door.program.opens = undefined;
+  const open = door.open();
+  while (door.told('nfs.listen').length === 0) await new Promise((resolve) => void setImmediate(resolve));
+  const client = await door.connect();
+  door.program.opening?.(new Fault('io', 'the replies cannot be read'));
+  const fault = await open;
   assert.equal(fault?.message, 'the replies cannot be read');
   assert.equal(door.doors.port(VOLUME), null);
+  await client.closed;
 });
 
 test('a door that is closed while its program gets ready never opens', async () => {

@@ -73,6 +73,11 @@ export class NfsDoors implements Doors {
     door?.close(why);
   }
 
+  /** Who is connected, each as `address port`. */
+  clients(volume: VolumeName): readonly string[] {
+    return this.#doors.get(volume)?.clients() ?? [];
+  }
+
   /** Open connections of a volume. */
   connections(volume: VolumeName): number {
     return this.#doors.get(volume)?.connections ?? 0;
