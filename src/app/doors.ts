@@ -54,6 +54,10 @@ export class DoorsByType implements Doors {
     this.#of(volume).close(volume, why);
   }
 
+  clients(volume: VolumeName): readonly string[] {
+    return this.#of(volume).clients?.(volume) ?? [];
+  }
+
   #of(volume: VolumeName): Doors {
     return this.#exports.has(volume) ? this.#nfs : this.#nbd;
   }
