@@ -48,7 +48,7 @@ export function addEvents(program: Command): void {
       };
       show((await reader.read(MOST)).filter(wanted).slice(-options.last));
       for (const silence of reader.silences) process.stderr.write(`${paint('warn', silence)}\n`);
-      if (reader.answers === 0) throw new Failure(ExitCode.unreachable, 'no server of the cluster answers');
+      if (reader.answers === 0) throw new Failure(ExitCode.unreachable, 'no server of the cluster tells of its events');
       while (options.follow === true) {
         await pause(FOLLOW_MS);
         show((await reader.read(MOST)).filter(wanted));
