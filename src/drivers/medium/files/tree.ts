@@ -3,6 +3,7 @@
  * moment ago answered from memory, and changes made durable before they are answered.
  */
 import { type Done, Fault, type Result } from '../../../base/fault.ts';
+import { REPLIES } from '../../../ports/tree.ts';
 import type {
   Attributes,
   AttributeChange,
@@ -76,7 +77,7 @@ export class FilesTree implements MediumTree {
     const known = this.#parts.refusal() === null ? this.#attributes.get(id) : undefined;
     if (known !== undefined) return process.nextTick(done, null, known);
     const { moment } = this.#attributes;
-    const held = this.#parts.open.hold(id);
+    const held = this.#held(id);
     this.#ask('attributes', { id, fd: fdOf(held) }, held === null ? [] : [held], done, ({ attributes }) => {
       this.#attributes.put(id, attributes, moment);
       return attributes;
@@ -146,7 +147,7 @@ export class FilesTree implements MediumTree {
   }
 
   change(id: ObjectId, change: AttributeChange, done: Result<Attributes>): void {
-    const held = this.#parts.open.hold(id);
+    const held = this.#held(id);
     const changing = this.#change([id], []);
     this.#alter('change', { id, fd: fdOf(held), change }, holding(held), changing, done, (changed, holds) => {
       const { attributes, opened } = changed;
@@ -160,7 +161,7 @@ export class FilesTree implements MediumTree {
     const errno = nameErrno(name, this.limits.nameBytes, ErrorNumber.EEXIST);
     if (errno !== 0) return this.#refuse(errno, 'Linking', done);
     const text = name.toString('latin1');
-    const [held, object] = [this.#directory(directory), this.#parts.open.hold(id)];
+    const [held, object] = [this.#directory(directory), this.#held(id)];
     const ask = { id: directory, fd: fdOf(held), name: text, object: id, objectFd: fdOf(object) };
     const change = this.#change([id, directory], [`${directory}/${text}`]);
     this.#alter('link', ask, [...holding(held), ...holding(object)], change, plain(done), (linked, holds) => {
@@ -297,9 +298,14 @@ export class FilesTree implements MediumTree {
     if (last >= 0) this.#parts.open.closeFd(last);
   }
 
+  /** The object, if it is open and part of the tree. */
+  #held(id: ObjectId): OpenObject | null {
+    return id === REPLIES ? null : this.#parts.open.hold(id);
+  }
+
   /** The directory, if it is open. What is open under its id and no directory is for the thread to refuse. */
   #directory(id: ObjectId): OpenObject | null {
-    const held = this.#parts.open.hold(id);
+    const held = this.#held(id);
     if (held === null || held.type === 'directory') return held;
     this.#parts.open.release(held);
     return null;
