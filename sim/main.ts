@@ -41,6 +41,11 @@ function integer(text: string): number {
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('an integer from 0 on is wanted');
   return value;
 }
+function servers(text: string): number {
+  const value = integer(text);
+  if (value < 2 || value > 5) throw new InvalidArgumentError('2 to 5 servers are wanted');
+  return value;
+}
 function range(text: string): readonly [number, number] {
   const match = /^(\d+)\.\.(\d+)$/.exec(text);
   if (match === null) throw new InvalidArgumentError('a range like 1..1000 is wanted');
@@ -94,7 +99,7 @@ const program = new Command('sim')
   .option('--storm <name>', `every world has this storm: ${STORMS.join(', ')}`, stormName)
   .option('--losses <share>', 'how many worlds may lose all copies of something', share)
   .option('--stores <kind>', 'all stores are memory, or journal', storeKind)
-  .option('--servers <n>', 'so many servers in every world', integer)
+  .option('--servers <n>', 'so many servers in every world: 2 to 5', servers)
   .option('--svg <file>', 'with --seed: draw the world')
   .option('--all', `with --seed: the whole timeline, not the last ${LAST_LINES} lines`, false)
   .option('--no-shrink', 'print failing worlds as they are')
