@@ -27,7 +27,7 @@ import { MovingDoors } from './addresses/moving-doors.ts';
 import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config, ServerConfig, VolumeConfig } from './config/load.ts';
-import { formatAddress } from './config/units.ts';
+import { formatAddress, formatBytes } from './config/units.ts';
 import { DoorsByType } from './doors.ts';
 import { done, settled } from './exit.ts';
 import { ServerFence } from './fence.ts';
@@ -298,6 +298,7 @@ async function openStore(
         clock,
         ids,
         onDamage: 'set-aside',
+        progress: progressOf(volume.name, log),
       },
       settle,
     ),
@@ -315,6 +316,16 @@ async function openStore(
     tornBytes: recovered?.tornBytes ?? 0,
   });
   return store;
+}
+
+/** A new journal takes a disk's time for its whole size: it is told at once, and then every second or so. */
+function progressOf(volume: string, log: Log): (writtenBytes: number, ofBytes: number) => void {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  return (writtenBytes, ofBytes) => {
+    if (performance.now() - toldMs < 1_000) return;
+    toldMs = performance.now();
+    log.note('store.making', { volume, written: formatBytes(writtenBytes), of: formatBytes(ofBytes) });
+  };
 }
 
 function peersOf(config: Config, server: ServerConfig) {

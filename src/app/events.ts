@@ -46,6 +46,7 @@ export const EVENTS: readonly EventMeaning[] = [
   event('config.refused', 'error', 'the configuration was not read again, or has mistakes; nothing was changed'),
   event('history.failed', 'warn', 'the event history cannot be written to the state directory'),
   event('store.opened', 'info', 'a store is open; `operations` were found in it'),
+  event('store.making', 'info', 'a new journal is being made, `written` of `of` are on the disk: once for each volume'),
   event('store.created', 'info', 'a new journal was made, with a new id'),
   event('store.damaged', 'error', 'a journal could not be used and was put aside; a new, empty one takes its place'),
   event('store.failed', 'error', 'a store can hold nothing more: the server is unfit'),

@@ -144,6 +144,7 @@ test('what an administrator decides by: policies, brakes, what was noticed', () 
     /no partner +journal is in force: .* only in a's journal.*: 5 MiB now$/m,
     /brake +on for another 61\.0 s {2}the owner changed 3 times/,
     /noticed +by b 7\.0 s ago: its system \(detector b\), no path to a carries$/m,
+    /fence +a and b are not fenced, late I\/O is accepted as a risk/,
     /late I\/O of a frozen server/,
   ])
     assert.match(shown, line);

@@ -39,7 +39,8 @@ function volumeBlock(view: VolumeView, config: Config, servers: readonly ServerV
     ['not yet on the medium', undestaged(best, paint)],
     ['no partner', degradedOf(best, paint)],
     ['reads', readsOf(view, best, servers)],
-    ['medium', mediumOf(view, config)],
+    ['medium', mediumOf(view)],
+    ...(view.config.servers.length > 1 ? [['fence', fenceOf(view, config, paint)] as [string, string]] : []),
     ['takeover', takeoverOf(view, paint)],
   ];
   if (best.brake.handover !== null) {
@@ -203,11 +204,28 @@ function acceptedRisks(config: Config): string[] {
   });
 }
 
-/** How the medium is reached, and what keeps a frozen server's late I/O away from it. */
-function mediumOf(view: VolumeView, config: Config): string {
-  const { medium, sharing, servers } = view.config;
+/** How the medium is reached. */
+function mediumOf({ config: { medium, sharing } }: VolumeView): string {
   if (sharing === 'host') return `${medium.name}, shared by processes of one machine`;
-  const fenced = config.servers.filter(({ name }) => servers.includes(name)).every(({ fence }) => fence !== null);
-  const guard = fenced ? 'a fence hook guards it' : 'no fence hook guards it';
-  return `${medium.name}, shared by machines: synchronous writes; ${guard}`;
+  return `${medium.name}, shared by machines: synchronous writes`;
+}
+
+/** What keeps late I/O of each server away from the medium when another one claims the volume (docs/fencing.md). */
+function fenceOf({ config: { servers, medium } }: VolumeView, config: Config, paint: Paint): string {
+  const all = config.servers.filter(({ name }) => servers.includes(name));
+  const kinds = new Map<string, string[]>();
+  for (const { name, fence, machine } of all) {
+    const beside = all.every((other) => other.machine === machine);
+    const risk = medium.acceptsLateIo ? ', late I/O is accepted as a risk' : '';
+    const kind =
+      fence !== null
+        ? 'fenced by a command'
+        : beside
+          ? 'killed by who claims, on this one machine'
+          : paint('warn', `not fenced${risk}`);
+    kinds.set(kind, [...(kinds.get(kind) ?? []), name]);
+  }
+  return [...kinds]
+    .map(([kind, names]) => `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'} ${kind}`)
+    .join('; ');
 }

@@ -14,6 +14,11 @@ import { RingSpace, type RingSizes } from './space.ts';
 export const RING_FILE = 'ring';
 const DRAFT_FILE = 'ring.new';
 const PIECE_BYTES = 4 << 20;
+/** Zeroes are synced in portions, so that what is told as written is, and nothing waits long behind one large sync. */
+const SYNC_BYTES = 32 << 20;
+
+/** Told while a ring is made: so many of its bytes are on the disk. */
+export type Progress = (writtenBytes: number, ofBytes: number) => void;
 
 /**
  * Makes `ring` in `directory`, holding `log` (all of whose operations wait to be written) and at least one group, and
@@ -25,6 +30,7 @@ export async function createRing(
   key: Buffer,
   sizes: RingSizes,
   log: LiveLog,
+  progress: Progress = () => {},
 ): Promise<void> {
   const draft = join(directory, DRAFT_FILE);
   await remove(draft);
@@ -32,7 +38,7 @@ export async function createRing(
     await doing(`Preparing a journal of ${sizes.ringBytes} bytes, ${draft},`, async () => {
       const handle = await open(draft, 'wx', 0o600);
       try {
-        await fillWithZeroes(handle, SUPERBLOCK_BYTES + sizes.ringBytes);
+        await fillWithZeroes(handle, SUPERBLOCK_BYTES + sizes.ringBytes, progress);
         const place = placeOf(await handle.stat({ bigint: true }));
         await handle.write(encodeSuperblock({ store, key, ...sizes, place }), 0, SUPERBLOCK_BYTES, 0);
         await handle.sync();
@@ -79,11 +85,16 @@ async function fill(file: NodeJournalFile, key: Buffer, sizes: RingSizes, log: L
   }
 }
 
-async function fillWithZeroes(handle: FileHandle, bytes: number): Promise<void> {
+async function fillWithZeroes(handle: FileHandle, bytes: number, progress: Progress): Promise<void> {
   const zeroes = Buffer.alloc(Math.min(bytes, PIECE_BYTES));
-  for (let at = 0; at < bytes;) {
+  progress(0, bytes);
+  for (let at = 0, synced = 0; at < bytes;) {
     const { bytesWritten } = await handle.write(zeroes, 0, Math.min(zeroes.length, bytes - at), at);
     if (bytesWritten === 0) throw new Fault('full', 'Nothing was written.');
     at += bytesWritten;
+    if (at - synced < SYNC_BYTES && at < bytes) continue;
+    await handle.datasync();
+    synced = at;
+    progress(at, bytes);
   }
 }

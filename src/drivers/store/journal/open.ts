@@ -140,9 +140,10 @@ class Opening {
   }
 
   async #create(): Promise<Identity> {
-    const { directory, server, volume, ids } = this.#options;
+    const { directory, server, volume, ids, progress } = this.#options;
     const identity: Identity = { store: ids.draw() as StoreId, server, volume, key: ids.draw() };
-    await createRing(directory, identity.store, Buffer.from(identity.key, 'hex'), this.#sizes, new LiveLog(0, null));
+    const key = Buffer.from(identity.key, 'hex');
+    await createRing(directory, identity.store, key, this.#sizes, new LiveLog(0, null), progress);
     await writeIdentity(directory, identity, this.#now());
     return identity;
   }
@@ -195,7 +196,8 @@ class Opening {
     const held = found.recovery.log;
     if (held !== null) this.#checkFits(held);
     const log = held === null ? new LiveLog(0, null) : LiveLog.recovered(0, held, true);
-    await createRing(this.#options.directory, identity.store, Buffer.from(identity.key, 'hex'), this.#sizes, log);
+    const { directory, progress } = this.#options;
+    await createRing(directory, identity.store, Buffer.from(identity.key, 'hex'), this.#sizes, log, progress);
     const resized = await this.#find(identity);
     // How much was cut is known only to the first look.
     if (held === null || resized.recovery.log === null) return resized;

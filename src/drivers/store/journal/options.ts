@@ -25,6 +25,8 @@ export interface JournalOptions {
   readonly onDamage: 'refuse' | 'set-aside';
   /** The largest payload of one operation; 32 MiB when not given. A smaller one makes a smaller file. */
   readonly maxDataBytes?: number;
+  /** Told now and then while a new ring is written, which takes a disk's time for its whole size. */
+  readonly progress?: (writtenBytes: number, ofBytes: number) => void;
   /** The time of day, for names and descriptions that people read. */
   readonly now?: () => Date;
   /** Other bodies for the file and the lock: the tests', which lose power and end without a word. */
