@@ -92,7 +92,7 @@ clusterTest(
       const other = guests[1 - index];
       await guest.run('echo 3 > /proc/sys/vm/drop_caches');
       for (const [, tree] of other?.text.matchAll(/unpacked (\S+)/g) ?? [])
-        await guest.run(`tar -d -f /tree.tar -C ${tree}`, 120_000);
+        await guest.run(`/sbin/tar -d -f /tree.tar -C ${tree}`, 120_000);
       await guest.run('umount /mnt/files', 60_000);
     }
     await cluster.untilDrained('files');
