@@ -25,6 +25,7 @@ import { FEATURES, MAX_VERSION, MIN_VERSION } from '../wire/link-conversation.ts
 import { addressMover, removeAddresses } from './addresses/hooks.ts';
 import { MovingDoors } from './addresses/moving-doors.ts';
 import { startAdmin } from './admin/server.ts';
+import { checkCluster, checkOnlyOne } from './alone.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config, ServerConfig, VolumeConfig } from './config/load.ts';
 import { formatAddress, formatBytes } from './config/units.ts';
@@ -92,8 +93,9 @@ export async function composeServer(
   const start = countStart(server.stateDirectory, await knownStarts(coordinator, self, records));
   const incarnation = incarnationOf(start, ids.draw());
   // Held until the process ends: nothing lets go of it but the kernel.
-  await ServerLock.acquire(server.stateDirectory, self, incarnation, clock);
+  const { ended } = await ServerLock.acquire(server.stateDirectory, self, incarnation, clock);
   history.keepIn(server.stateDirectory);
+  await checkOnlyOne({ coordinator, self, ended, clock, entryMs: config.timings.entryMs });
   // Only now: its end proves that earlier ones have ended, too.
   tellSupervisor({ holdfast: 'alive', incarnation });
   await probe(log, { coordinator: config.coordinatorDirectory }, (settle) => coordinator.probe(settle));
@@ -125,6 +127,10 @@ export async function composeServer(
     media.set(volume.name, medium);
     stores.set(volume.name, store);
   }
+  await checkCluster(
+    config,
+    created.map((volume) => volume.config),
+  );
 
   const link = new TcpLink({
     self,

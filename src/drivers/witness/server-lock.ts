@@ -52,10 +52,13 @@ export type LockedLife = z.output<typeof life>;
 /** The lock, held until `release` or the end of the process. */
 export class ServerLock {
   readonly path: string;
+  /** Incarnations that held this lock before, in this boot of the machine, newest first: all of them have ended. */
+  readonly ended: readonly Incarnation[];
   readonly #lock: FileLock;
 
-  private constructor(lock: FileLock) {
+  private constructor(lock: FileLock, ended: readonly Incarnation[]) {
     this.path = lock.path;
+    this.ended = ended;
     this.#lock = lock;
   }
 
@@ -87,7 +90,7 @@ export class ServerLock {
         boot,
         earlier,
       });
-      return new ServerLock(lock);
+      return new ServerLock(lock, earlier);
     } catch (error) {
       lock.release();
       throw faultOfError(error, `Writing the lock file ${lock.path}`);
