@@ -115,13 +115,14 @@ export class MemoryFiles implements VolumeService {
         // What it shows has to be acknowledged first (trap T1).
         if (shown.some(({ acknowledged }) => !acknowledged)) return answer();
         if (data === null) return request.done(fault ?? new Fault('missing', 'the object is gone'), null);
+        if (request.offset >= data.length) return request.done(null, [{ length: request.length, data: null }]);
         const piece = Buffer.alloc(request.length);
         data.subarray(request.offset, request.offset + request.length).copy(piece);
         const half = Math.floor(request.length / 2);
         const pieces = [piece.subarray(0, half), piece.subarray(half)].filter((part) => part.length > 0);
         request.done(
           null,
-          pieces.map((part) => ({ length: part.length, data: part.some((byte) => byte !== 0) ? part : null })),
+          pieces.map((part) => ({ length: part.length, data: part.equals(Buffer.alloc(part.length)) ? null : part })),
         );
       });
     answer();

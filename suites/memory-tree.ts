@@ -54,8 +54,9 @@ export class MemoryTree implements MediumTree {
   readonly limits: TreeLimits;
   readonly nodes = new Map<ObjectId, Node>();
   readonly rootId: ObjectId;
-  /** Calls made, by name. */
+  /** Calls made, by name; and those that succeeded, in order. */
   readonly counts = new Map<string, number>();
+  readonly succeeded: string[] = [];
   usageNow: Usage = {
     totalBytes: 1 << 30,
     freeBytes: 1 << 29,
@@ -228,6 +229,7 @@ export class MemoryTree implements MediumTree {
       try {
         if (ordered !== undefined && !ordered.done) throw ordered.fault;
         value = work();
+        this.succeeded.push(name);
         if (ordered !== undefined) throw ordered.fault;
       } catch (fault) {
         assert(fault instanceof Fault, 'a tree fails with faults');

@@ -11,7 +11,11 @@ import type { Fattr3, WccBefore } from '../../wire/nfs/types.ts';
 
 /** A time so far ahead of the clock is one that a client set, not another server's clock that runs ahead: 10 minutes. */
 const CLOCK_MARGIN_NS = 600_000_000_000n;
-/** Destaging moves the medium's ctime: one so shortly behind mtime is the destage of the write that set the mtime. */
+/**
+ * Destaging moves the medium's ctime: one so shortly behind mtime is taken for the destage of the write that set the mtime,
+ * and the mtime is shown for it, as it was before the inode was evicted or taken over. A change of mode or owner so shortly
+ * behind a write is taken for one, too: after eviction or takeover, its ctime is the write's again.
+ */
 const DESTAGE_NS = 2_000_000_000n;
 const BLOCK_BYTES = 4096;
 

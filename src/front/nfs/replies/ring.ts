@@ -49,6 +49,7 @@ export class Ring {
     let damaged = 0;
     for (let at = 0; at < SLOTS * SLOT_BYTES; at += READ_BYTES) {
       const pieces = await this.#read(at);
+      if (pieces === null) continue;
       if (!Buffer.isBuffer(pieces)) return pieces;
       for (let from = 0; from < READ_BYTES; from += SLOT_BYTES) {
         const slot = decodeSlot(pieces.subarray(from, from + SLOT_BYTES));
@@ -73,16 +74,15 @@ export class Ring {
     this.#slots[serial % SLOTS] = kept;
   }
 
-  #read(offset: number): Promise<Buffer | Fault> {
+  /** A part of the ring; null when all of it is zeroes. */
+  #read(offset: number): Promise<Buffer | Fault | null> {
     return new Promise((resolve) => {
-      const done = (fault: Fault | null, pieces: readonly ReadPiece[] | null): void =>
-        resolve(
-          fault ??
-            Buffer.concat(
-              (pieces ?? []).map(({ data, length }) => data ?? Buffer.alloc(length)),
-              READ_BYTES,
-            ),
-        );
+      const done = (fault: Fault | null, pieces: readonly ReadPiece[] | null): void => {
+        const parts = pieces ?? [];
+        if (fault !== null) resolve(fault);
+        else if (parts.every(({ data }) => data === null)) resolve(null);
+        else resolve(Buffer.concat(parts.map(({ data, length }) => data ?? Buffer.alloc(length))));
+      };
       const request: ReadRequest = {
         kind: 'read',
         target: REPLIES,
