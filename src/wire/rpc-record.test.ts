@@ -41,6 +41,12 @@ function cutAt(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   return [0, ...places].map((from, i) => Buffer.from(bytes.subarray(from, places[i] ?? bytes.length)));
 }
 
+/** Pieces that lie one behind the other, as an inlet hands them out. */
+function cutInPlace(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].toSorted((a, b) => a - b);
+  return [0, ...places].map((from, i) => bytes.subarray(from, places[i] ?? bytes.length));
+}
+
 test('records are the same in any fragments and any pieces', () => {
   const record = fc.record({
     bytes: fc.uint8Array({ maxLength: 300 }),
@@ -52,6 +58,7 @@ test('records are the same in any fragments and any pieces', () => {
       const stream = Buffer.concat(list.map(({ bytes, fragments }) => marked(Buffer.from(bytes), fragments)));
       assert.deepEqual(records([Buffer.from(stream)]), expected);
       assert.deepEqual(records(cutAt(stream, cuts)), expected);
+      assert.deepEqual(records(cutInPlace(stream, cuts)), expected);
       assert.deepEqual(records(Array.from(stream, (byte) => Buffer.from([byte]))), expected);
     }),
     { numRuns: 200 },
@@ -131,5 +138,26 @@ test('payloads stay where they came only when that does not keep much else', () 
   assert.deepEqual(pins(call(7, 4096), call(7, 4096)), [true, true]);
   assert.deepEqual(pins(call(7, 4096), call(1, 8000)), [false, false]);
   assert.deepEqual(pins(call(1, 100), call(7, 4096)), [true, true]);
-  assert.deepEqual(pins(call(1, 100), call(1, 100)), [true, true]);
+  assert.deepEqual(pins(call(1, 100), call(1, 100)), [false, false]);
+});
+
+test('a record that goes on behind its beginning in memory is not copied, and what is read over is not kept', () => {
+  const record = Buffer.alloc(5000, 3);
+  record.writeUInt32BE(7, 20);
+  const memory = marked(record, []);
+  const reader = new RecordReader(MAX_RECORD, 7);
+  for (const piece of cutInPlace(memory, [2, 1000, 4000])) {
+    assert.equal(reader.next(), 'starved');
+    reader.push(piece);
+    assert.equal(reader.keeps, true);
+  }
+  assert.equal(reader.next(), 'record');
+  assert.equal(reader.bytes.buffer, memory.buffer);
+  assert.equal(reader.mayPin, true);
+  assert.equal(reader.keeps, true);
+  record.writeUInt32BE(1, 20);
+  reader.push(marked(record, []));
+  assert.equal(reader.next(), 'record');
+  assert.equal(reader.mayPin, false);
+  assert.equal(reader.keeps, false);
 });

@@ -3,11 +3,13 @@
  * parser: the connection pushes what it received and takes one record after the other; what it does not take stays in
  * the queue and is bounded by the connection (`costBytes`).
  *
- * A record that lies whole in a received piece is handed out where it is. Any other is gathered in a buffer that grows
- * with what has really come, whatever was announced.
+ * A record that lies whole in a received piece is handed out where it is; one that has begun there is waited for, since it
+ * may go on behind it in memory (src/base/inlet.ts). Any other is gathered in a buffer that grows with what has really
+ * come, whatever was announced.
  */
 import { assert } from '../base/fault.ts';
 import { NO_BYTES } from '../base/operation.ts';
+import { newSlab } from '../base/slab.ts';
 import { ByteQueue } from './nbd-gather.ts';
 
 const MARK_BYTES = 4;
@@ -16,8 +18,10 @@ const LAST_FRAGMENT = 0x8000_0000;
 const FIRST_ROOM_BYTES = 4096;
 /** Records of real clients have one fragment, or as many as the client's buffers; more is a way to keep a server busy. */
 const MAX_FRAGMENTS = 1024;
-/** A received piece up to this size may be kept for any call's sake. */
-const SMALL_PIECE_BYTES = 4096;
+/** Records up to this size are waited for where they began. */
+const AWAIT_BYTES = 512 << 10;
+/** Room from this size on is taken from slabs. */
+const SLAB_FROM_BYTES = 64 << 10;
 /** Words behind the mark: xid, type, version of RPC, program, version, procedure. */
 const PROCEDURE_AT = MARK_BYTES + 20;
 
@@ -49,6 +53,7 @@ export class RecordReader {
   /** The piece for which `#piecePins` was found out. */
   #judged: Buffer | null = null;
   #piecePins = false;
+  #pinned = false;
 
   /** @param maxRecordBytes longest record, all its fragments together */
   constructor(maxRecordBytes: number, payloadProcedure: number) {
@@ -58,7 +63,13 @@ export class RecordReader {
   }
 
   push(piece: Buffer): void {
+    this.#pinned = false;
     this.#queue.push(piece);
+  }
+
+  /** Whether anything of what was pushed last is still referred to: by a record that may be kept, or not taken yet. */
+  get keeps(): boolean {
+    return this.#pinned || this.#queue.length > 0;
   }
 
   /** What is held of bytes that were not taken as records, in bytes. */
@@ -81,8 +92,10 @@ export class RecordReader {
     if (this.reason !== null) return 'garbage';
     const queue = this.#queue;
     for (;;) {
-      if (this.#fragments === 0 && queue.ready >= MARK_BYTES && this.#markAt === 0 && this.#takeWhole())
-        return 'record';
+      if (this.#fragments === 0 && this.#markAt === 0) {
+        const whole = this.#takeWhole();
+        if (whole !== null) return whole;
+      }
       if (this.#have < this.#need) this.#gather();
       if (this.#have < this.#need) return 'starved';
       if (this.#last) return this.#gathered();
@@ -93,20 +106,24 @@ export class RecordReader {
     }
   }
 
-  /** The common case: a record of one fragment, wholly in the current piece. */
-  #takeWhole(): boolean {
+  /** The common case: a record of one fragment, wholly in the current piece or on its way there; else null. */
+  #takeWhole(): 'record' | 'starved' | null {
     const queue = this.#queue;
+    const { ready } = queue;
+    if (ready < MARK_BYTES) return queue.mayGrow ? 'starved' : null;
     const { piece, at } = queue;
     const mark = piece.readUInt32BE(at);
     const length = mark - LAST_FRAGMENT;
-    if (length < 0 || length > this.#maxRecordBytes || length > piece.length - at - MARK_BYTES) return false;
+    if (length < 0 || length > this.#maxRecordBytes) return null;
+    if (length > ready - MARK_BYTES) return length <= AWAIT_BYTES && queue.mayGrow ? 'starved' : null;
     if (this.#judged !== piece) this.#judge(piece, at);
     this.bytes = piece;
     this.from = at + MARK_BYTES;
     this.to = this.from + length;
     this.mayPin = this.#piecePins;
+    this.#pinned ||= this.#piecePins;
     queue.advance(MARK_BYTES + length);
-    return true;
+    return 'record';
   }
 
   #beginFragment(mark: number): boolean {
@@ -136,7 +153,8 @@ export class RecordReader {
 
   #grow(): void {
     const wanted = Math.max(FIRST_ROOM_BYTES, 4 * (this.#have + this.#queue.length));
-    const room = Buffer.allocUnsafeSlow(Math.min(this.#need, wanted));
+    const bytes = Math.min(this.#need, wanted);
+    const room = bytes < SLAB_FROM_BYTES ? Buffer.allocUnsafeSlow(bytes) : newSlab(bytes);
     this.#room.copy(room, 0, 0, this.#have);
     this.#room = room;
   }
@@ -168,7 +186,7 @@ export class RecordReader {
       at = end;
     }
     this.#judged = piece;
-    this.#piecePins = sum * 2 >= piece.buffer.byteLength || piece.buffer.byteLength <= SMALL_PIECE_BYTES;
+    this.#piecePins = sum * 2 >= piece.length;
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '../../base/fault.ts';
+import { receiveFrom } from '../../base/inlet.ts';
 import { LAST_MOUNT_PROCEDURE, MOUNT_PROGRAM, MOUNT_VERSION } from '../../wire/mount.ts';
 import type { NfsResult } from '../../wire/nfs/results.ts';
 import { procedureNumber, readArguments } from '../../wire/nfs/table.ts';
@@ -43,6 +44,8 @@ export interface ConnectionOwner {
 const WRITE = procedureNumber('write');
 /** What a MOUNT call counts for: its path, and an answer of ordinary length. */
 const MOUNT_COST_BYTES = 64 << 10;
+/** Arguments up to this size are copied into shared pages of Node's. */
+const SMALL_BYTES = 1024;
 /** What an answer without a result counts for. */
 const BARE_COST_BYTES = 256;
 
@@ -69,6 +72,8 @@ export class Connection implements RequestOwner, BudgetWaiter {
   #leavingBytes = 0;
   #sendingBytes = 0;
   #receiving = true;
+  /** Bytes come by an inlet, or will soon. */
+  #inlet = false;
   #starved = true;
   #held = false;
   #turnDue = false;
@@ -131,10 +136,26 @@ export class Connection implements RequestOwner, BudgetWaiter {
 
   // ---- requests in
 
-  readonly #received = (piece: Buffer): void => {
-    if (this.gone) return;
+  /** True when any of the bytes are kept. */
+  readonly #received = (piece: Buffer): boolean => {
+    if (this.gone) return false;
     this.#reader.push(piece);
     this.#take();
+    return this.#reader.keeps;
+  };
+
+  /**
+   * Payloads stay where they were received, so who writes gets an inlet: memory of its own that is read into. Others do not:
+   * it is large, and connections that say little may be many. Not while the stream holds bytes that came the other way.
+   */
+  readonly #openInlet = (): void => {
+    if (this.gone) return;
+    if (!this.#receiving || this.#socket.readableLength > 0) {
+      this.#inlet = false;
+      return;
+    }
+    this.#socket.off('data', this.#received);
+    receiveFrom(this.#socket, this.#received);
   };
 
   /** Takes records while there are any and the bounds allow. */
@@ -200,6 +221,10 @@ export class Connection implements RequestOwner, BudgetWaiter {
       this.#answers.authError(xid, AuthStatus.tooWeak);
       return this.#bare();
     }
+    if (procedure === WRITE && !this.#inlet) {
+      this.#inlet = true;
+      setImmediate(this.#openInlet);
+    }
     if (!this.#reader.mayPin) this.#copyOut(xdr);
     const { bytes, at } = xdr;
     const args = readArguments(procedure, xdr);
@@ -225,7 +250,7 @@ export class Connection implements RequestOwner, BudgetWaiter {
   /** The arguments get bytes of their own, so that no large piece stays in memory for their sake. */
   #copyOut(xdr: XdrReader): void {
     const length = xdr.left;
-    const own = length > 1024 ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
+    const own = length > SMALL_BYTES ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
     xdr.bytes.copy(own, 0, xdr.at, xdr.end);
     xdr.reset(own);
   }

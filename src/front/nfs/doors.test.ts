@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { Fault } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
 import { AuthStatus } from '../../wire/rpc.ts';
-import { encodeArguments, encodeResult, procedureNumber } from '../../wire/nfs/table.ts';
+import { encodeArguments, encodeResult } from '../../wire/nfs/table.ts';
 import { NFS_PROGRAM, NfsStatus } from '../../wire/nfs/types.ts';
 import { MOUNT_PROGRAM } from '../../wire/mount.ts';
 import { encodeCall, nextXid, NfsCallRefused, NfsConnectionLost } from '../../../suites/nfs-client.ts';
@@ -215,29 +215,6 @@ test('what is no record and what is no call ends the connection, with a reason',
   const spoke = cases.filter(([, reason]) => reason.source === 'no RPC call');
   assert.equal(reasons.length, spoke.length);
   for (const reason of reasons) assert.match(reason, /no RPC call/);
-});
-
-test('a WRITE in many fragments and many pieces is the same WRITE', async (t) => {
-  const door = await opened(t);
-  const client = await door.connect();
-  const data = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 7) & 0xff));
-  const args = { procedure: 'write', handle: HANDLE, offset: 1, stable: 2, data } as const;
-  const xid = nextXid();
-  const call = { xid, program: NFS_PROGRAM, version: 3, procedure: procedureNumber('write') };
-  const record = encodeCall(call, null, encodeArguments(args)).subarray(4);
-  const marked: Buffer[] = [];
-  for (let at = 0; at < record.length; at += 999) {
-    const fragment = record.subarray(at, at + 999);
-    const mark = Buffer.alloc(4);
-    mark.writeUInt32BE((at + 999 >= record.length ? 0x8000_0000 : 0) + fragment.length);
-    marked.push(mark, fragment);
-  }
-  const answer = client.record(xid, marked[0]!);
-  for (const piece of marked.slice(1)) client.send(piece);
-  const [taken] = await door.program.waiting(1);
-  assert.deepEqual(taken?.call.arguments, args);
-  answerPlainly(taken);
-  assert.equal((await answer).header.kind, 'success');
 });
 
 test('the end of a connection is told to its calls, and what they count for stays until they are answered', async (t) => {
