@@ -17,7 +17,9 @@ export function listingSuite(run: Run): void {
     }
     const behind = await files.list(files.root, entries[299]?.cookie ?? 0n, 10);
     assert.deepEqual(behind, { entries: [], end: true });
+    for (const { cookie } of entries) assert.ok(cookie >= 1n && cookie <= 2n ** 63n - 4n, `cookie ${cookie}`);
     await fails(files.list(files.root, -1n, 10), 'EINVAL');
+    await fails(files.list(files.root, 2n ** 63n, 10), 'EINVAL');
     await fails(files.list(files.root, 0n, 0), 'EINVAL');
   });
 

@@ -17,8 +17,11 @@ export const O_DSYNC = 0o10000;
 /** These two have other numbers on arm64. */
 export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000;
 export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000;
+export const O_NOATIME = 0o1000000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
+/** A file without a name, in the directory that is opened. */
+export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -63,6 +66,7 @@ interface AtCalls {
   renameat2(fd: number, path: Buffer, toFd: number, toPath: Buffer, flags: number): number;
   utimensat(fd: number, path: Buffer, times: Buffer, flags: number): number;
   fchownat(fd: number, path: Buffer, uid: number, gid: number, flags: number): number;
+  fchmod(fd: number, mode: number): number;
   fchmodat(fd: number, path: Buffer, mode: number, flags: number): number;
   readlinkat(fd: number, path: Buffer, into: Buffer, size: number): number;
   fstatvfs(fd: number, into: Buffer): number;
@@ -94,6 +98,7 @@ function bind(): { readonly calls: AtCalls; readonly errno: () => number } {
     renameat2: func('int renameat2(int fd, const void *path, int toFd, const void *toPath, unsigned int flags)'),
     utimensat: func('int utimensat(int fd, const void *path, const void *times, int flags)'),
     fchownat: func('int fchownat(int fd, const void *path, unsigned int uid, unsigned int gid, int flags)'),
+    fchmod: func('int fchmod(int fd, unsigned int mode)'),
     fchmodat: func('int fchmodat(int fd, const void *path, unsigned int mode, int flags)'),
     readlinkat: func('int64_t readlinkat(int fd, const void *path, void *into, size_t size)'),
     fstatvfs: func('int fstatvfs(int fd, void *into)'),
@@ -189,7 +194,7 @@ export function makeSymlink(to: string, fd: number, name: string): number {
   return checked(at().symlinkat(there, fd, here));
 }
 
-/** One more name for what `fd` (O_PATH) leads to. By the descriptor, which needs a capability, or by its path in /proc. */
+/** One more name for what `fd` leads to; O_PATH will do. By its path in /proc: by the descriptor alone it takes a capability. */
 export function linkFd(fd: number, toFd: number, toName: string): number {
   if (!put(there, toName)) return ENAMETOOLONG;
   put(here, descriptorPath(fd));
@@ -222,6 +227,11 @@ export function changeOwner(fd: number, uid: number, gid: number): number {
 export function changeMode(fd: number, mode: number): number {
   put(here, descriptorPath(fd));
   return checked(at().fchmodat(AT_FDCWD, here, mode, 0));
+}
+
+/** The same, where `fd` is no O_PATH. */
+export function changeModeOpen(fd: number, mode: number): number {
+  return checked(at().fchmod(fd, mode));
 }
 
 const times = Buffer.alloc(32);

@@ -6,6 +6,7 @@
  */
 import {
   changeMode,
+  changeModeOpen,
   changeOwner,
   changeTimes,
   closeFd,
@@ -29,8 +30,11 @@ const { EPERM, ESTALE } = ErrorNumber;
 /** The last descriptor of an object larger than this is closed by the asker, elsewhere: giving its room back takes time. */
 const LARGE_BYTES = 4 << 20;
 
-/** Sets what is to be changed of the object of `fd`, which `inode` has looked at: 0, or the negative errno. */
-export function apply(objects: ObjectsAt, fd: number, change: AttributeChange): number {
+/**
+ * Sets what is to be changed of the object of `fd`, which `inode` has looked at: 0, or the negative errno. `isPath`: the
+ * descriptor is O_PATH.
+ */
+export function apply(objects: ObjectsAt, fd: number, isPath: boolean, change: AttributeChange): number {
   const { inode } = objects;
   const uid = change.uid === null || change.uid === inode.uid ? -1 : change.uid;
   const gid = change.gid === null || change.gid === inode.gid ? -1 : change.gid;
@@ -39,7 +43,8 @@ export function apply(objects: ObjectsAt, fd: number, change: AttributeChange): 
     if (result < 0) return objects.setup.changesOwners ? result : -EPERM;
   }
   if (change.mode !== null && inode.type !== 'symlink') {
-    const result = changeMode(fd, change.mode & 0o7777);
+    const mode = change.mode & 0o7777;
+    const result = isPath ? changeMode(fd, mode) : changeModeOpen(fd, mode);
     if (result < 0) return result;
   }
   if (change.atimeNs === null && change.mtimeNs === null) return 0;
@@ -55,7 +60,7 @@ export function change(objects: ObjectsAt, ask: Ask<'change'>): Answer<'change'>
   // To be synced, files and directories have to be open; opened before the mode may forbid it.
   if (ask.fd < 0 && isFile) opened = objects.openAnew(path, objects.fileFlags);
   else if (ask.fd < 0 && isDirectory) opened = objects.openAnew(path, O_RDONLY | O_DIRECTORY);
-  const result = apply(objects, path, ask.change);
+  const result = apply(objects, path, true, ask.change);
   if (result === 0) objects.inode.lookFd(path);
   closeFd(path);
   if (result === 0) return { attributes: objects.inode.attributes(), opened };

@@ -36,8 +36,10 @@ function startThread(): Worker {
 
 /** Where the source itself is run, in development, a thread has to learn to read it, too. */
 function sourceThread(): Worker {
-  const source = JSON.stringify(new URL('./thread.ts', import.meta.url).href);
-  const script = `import('tsx/esm/api').then(({ register }) => { register(); return import(${source}); });`;
+  const [reader, source] = ['tsx/esm/api', new URL('./thread.ts', import.meta.url).href].map((it) =>
+    JSON.stringify(it),
+  );
+  const script = `import(${reader}).then(({ register }) => { register(); return import(${source}); });`;
   return new Worker(script, { eval: true });
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../../linux/at-calls.ts';
 import { ErrorNumber } from '../../linux/errno.ts';
 import type { ObjectId, Usage } from '../../../ports/tree.ts';
+import { readListing } from './directory-reader.ts';
 import type { ObjectsAt } from './objects-at.ts';
 import type { Answer, Ask, FoundObject } from './words.ts';
 
@@ -109,7 +110,7 @@ export function list(objects: ObjectsAt, { id, fd, cookie, most }: Ask<'list'>):
     reading = openAt(directory.fd, '.', O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (reading < 0) return inDirectory(objects, directory.fd, reading);
   }
-  const listed = objects.reader.list(reading, cookie, most);
+  const listed = readListing(reading, cookie, most);
   const errno = typeof listed === 'number' ? inDirectory(objects, reading, listed) : 0;
   closeFd(reading);
   return typeof listed === 'number' ? errno : listed;

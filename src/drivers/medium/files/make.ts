@@ -1,7 +1,8 @@
 /**
- * Making objects: prepared under a name of its own outside of the tree, with owner, mode and times, and then moved to the
- * name that it is to have, if that is free. So an object is in the tree wholly or not at all, and what a crash leaves
- * behind is found in one place and removed when the volume is opened next.
+ * Making objects. A file is made without a name, given owner, mode and times, and then its name, if that is free. What cannot
+ * be made without a name is prepared under one of its own outside of the tree, and moved from there. So an object is in
+ * the tree wholly or not at all, and what a crash leaves behind is found in one place and removed when the volume is opened
+ * next.
  */
 import {
   closeFd,
@@ -15,6 +16,7 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
+  O_TMPFILE,
   openAt,
   renameAt,
   renameNew,
@@ -31,7 +33,9 @@ import { directoryOf, discard, inDirectory } from './look.ts';
 import type { ObjectsAt } from './objects-at.ts';
 import type { Answer, Ask, CreationWords } from './words.ts';
 
-const { EEXIST, EINVAL, EIO, ENOENT, ENOSYS } = ErrorNumber;
+const { EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, ESTALE } = ErrorNumber;
+
+type Made = Omit<Answer<'create'>, 'opened'>;
 
 const S_ISGID = 0o2000;
 /** What is made with no mode given. */
@@ -47,16 +51,19 @@ const NODE_TYPES = { fifo: S_IFIFO, socket: S_IFSOCK, block: S_IFBLK, character:
 
 /** A made object that has no place yet. */
 interface Prepared {
-  readonly name: string;
-  /** Open for reading (and writing, a file); -1 when it is neither file nor directory. */
+  /** What it is called where it is prepared; null when it has no name yet. */
+  readonly name: string | null;
+  /** Open for reading (and writing, a file), or O_PATH when it is neither file nor directory. */
   readonly fd: number;
-  readonly id: string;
+  readonly isPath: boolean;
 }
 
 /** Makes objects for one thread. */
 export class Maker {
   readonly #objects: ObjectsAt;
   #count = 0;
+  /** Files can be made without a name: found out at the first one. */
+  #makesNameless = true;
   /** Inodes made lately, with the time of birth: see `#isNew`. */
   readonly #births = new Map<string, number>();
   readonly #statAt = Buffer.alloc(256);
@@ -69,156 +76,167 @@ export class Maker {
     const objects = this.#objects;
     const directory = directoryOf(objects, ask.id, ask.fd);
     if (typeof directory === 'number') return directory;
-    let result = this.#refusal(directory.fd, ask.name);
-    if (result === 0) {
-      const prepared = this.#prepare(ask.what, this.#inherited(directory.fd, ask.what));
-      result = typeof prepared === 'number' ? prepared : this.#place(prepared, directory.fd, ask.name);
-      if (result === 0 && typeof prepared !== 'number') return this.#made(prepared, directory, ask.name);
-    }
-    result = inDirectory(objects, directory.fd, result);
+    const made = this.#createIn(ask, directory.fd);
+    if (typeof made !== 'number') return { ...made, opened: directory.opened };
+    const errno = inDirectory(objects, directory.fd, made);
     discard(directory);
-    return result;
+    return errno;
   }
 
-  /** Sees that the name is free before anything is prepared; the last word has the move. */
-  #refusal(directory: number, name: string): number {
-    const found = statAt(directory, name, this.#statAt);
-    return found === 0 ? -EEXIST : found === -ENOENT ? 0 : found;
-  }
-
-  #made(
-    prepared: Prepared,
-    directory: { readonly fd: number; readonly opened: number },
-    name: string,
-  ): Answer<'create'> {
+  #createIn({ name, what }: Ask<'create'>, directory: number): Made | number {
     const objects = this.#objects;
-    const after = attributesOf(objects, directory.fd);
-    if (prepared.fd >= 0) objects.inode.lookFd(prepared.fd);
-    else objects.inode.lookAt(directory.fd, name);
+    // Whether the name is free is seen before anything is prepared; the last word has the move.
+    const found = statAt(directory, name, this.#statAt);
+    if (found !== -ENOENT) return found === 0 ? -EEXIST : found;
+    objects.inode.lookFd(directory);
+    if (objects.inode.links === 0) return -ESTALE;
+    const prepared = this.#prepare(what, directory, this.#inherited(what));
+    if (typeof prepared === 'number') return prepared;
+    const result = this.#place(prepared, directory, name);
+    if (result < 0) {
+      closeFd(prepared.fd);
+      return result;
+    }
+    const after = attributesOf(objects, directory);
+    objects.inode.lookFd(prepared.fd);
+    const id = objects.idOf(prepared.fd);
     const attributes = objects.inode.attributes();
     objects.index?.put(attributes.fileNumber, after.fileNumber, name);
-    if (attributes.type === 'directory') objects.knowInside(prepared.id);
-    return { id: prepared.id, attributes, fd: prepared.fd, opened: directory.opened, directory: after };
+    if (prepared.isPath) closeFd(prepared.fd);
+    if (typeof id === 'number') return id;
+    if (attributes.type === 'directory') objects.knowInside(id);
+    return { id, attributes, fd: prepared.isPath ? -1 : prepared.fd, directory: after };
   }
 
-  /** As the kernel does it for an object made in place: a setgid directory hands on its group. */
-  #inherited(directory: number, what: CreationWords): number | null {
+  /** As the kernel does it for an object made in place: a setgid directory, which was looked at, hands on its group. */
+  #inherited(what: CreationWords): number | null {
     if (what.attributes.gid !== null) return what.attributes.gid;
-    this.#objects.inode.lookFd(directory);
     return (this.#objects.inode.mode & S_ISGID) !== 0 ? this.#objects.inode.gid : null;
   }
 
   /** Makes the object outside of the tree, with its attributes. */
-  #prepare(what: CreationWords, gid: number | null): Prepared | number {
-    const twins: string[] = [];
-    for (let tries = 0; ; tries += 1) {
-      const name = this.#freshName();
-      const born = this.#bear(what, name);
-      if (typeof born === 'number') return this.#clear([...twins, name], born);
-      const { fd } = born;
-      const path = openAt(this.#objects.setup.newFd, name, O_PATH | O_NOFOLLOW, 0);
-      const result = path < 0 ? path : this.#dress(path, what, gid);
-      const id = result < 0 ? result : this.#objects.idOf(path);
-      const isNew = typeof id === 'string' && this.#isNew(id);
-      if (path >= 0) closeFd(path);
-      if (isNew) {
-        this.#clear(twins, 0);
-        return { name, fd, id };
+  #prepare(what: CreationWords, directory: number, gid: number | null): Prepared | number {
+    const twins: Prepared[] = [];
+    let outcome: Prepared | number = -EIO;
+    for (let tries = 0; tries < BIRTHS_MAX; tries += 1) {
+      const born = this.#bear(what, directory);
+      if (typeof born === 'number') {
+        outcome = born;
+        break;
       }
-      if (fd >= 0) closeFd(fd);
-      twins.push(name);
-      if (typeof id === 'number' || tries >= BIRTHS_MAX) return this.#clear(twins, typeof id === 'number' ? id : -EIO);
+      const result = this.#dress(born, what, gid);
+      if (result === 0 && this.#isNew()) {
+        outcome = born;
+        break;
+      }
+      twins.push(born);
+      if (result < 0) {
+        outcome = result;
+        break;
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BIRTH_PAUSE_MS);
     }
+    for (const { name, fd } of twins) {
+      closeFd(fd);
+      if (name !== null) this.#clear(name);
+    }
+    return outcome;
   }
 
-  /** Makes the bare object: its descriptor, where it can have one; or the negative errno. */
-  #bear(what: CreationWords, name: string): { readonly fd: number } | number {
+  /** Makes the bare object, or gives the negative errno. */
+  #bear(what: CreationWords, directory: number): Prepared | number {
+    if (what.type === 'file' && this.#makesNameless) {
+      const fd = openAt(directory, '.', this.#objects.fileFlags | O_TMPFILE, 0o600);
+      if (fd >= 0) return { name: null, fd, isPath: false };
+      if (fd !== -EOPNOTSUPP && fd !== -EISDIR && fd !== -ENOENT && fd !== -EINVAL) return fd;
+      this.#makesNameless = false;
+    }
+    const name = this.#freshName();
+    const made = this.#bearNamed(what, name);
+    if (made < 0) {
+      this.#clear(name);
+      return made;
+    }
+    return { name, fd: made, isPath: what.type !== 'file' && what.type !== 'directory' };
+  }
+
+  #bearNamed(what: CreationWords, name: string): number {
     const { newFd } = this.#objects.setup;
     switch (what.type) {
-      case 'file': {
-        const flags = this.#objects.fileFlags | O_CREAT | O_EXCL | O_NOFOLLOW;
-        const fd = openAt(newFd, name, flags, 0o600);
-        return fd < 0 ? fd : { fd };
-      }
+      case 'file':
+        return openAt(newFd, name, this.#objects.fileFlags | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       case 'directory': {
         const made = makeDirectory(newFd, name, 0o700);
-        const fd = made < 0 ? made : openAt(newFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-        return fd < 0 ? fd : { fd };
+        return made < 0 ? made : openAt(newFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
       }
       case 'symlink': {
         const made = makeSymlink(what.to, newFd, name);
-        return made < 0 ? made : { fd: -1 };
+        return made < 0 ? made : openAt(newFd, name, O_PATH | O_NOFOLLOW, 0);
       }
       default: {
         const made = makeNode(newFd, name, NODE_TYPES[what.type] | 0o600, what.major, what.minor);
-        return made < 0 ? made : { fd: -1 };
+        return made < 0 ? made : openAt(newFd, name, O_PATH | O_NOFOLLOW, 0);
       }
     }
   }
 
-  #dress(path: number, what: CreationWords, gid: number | null): number {
+  #dress({ fd, isPath }: Prepared, what: CreationWords, gid: number | null): number {
     const objects = this.#objects;
-    objects.inode.lookFd(path);
+    const result = objects.inode.lookFd(fd);
+    if (result < 0) return result;
     const owners = objects.setup.changesOwners;
     const mode = what.attributes.mode ?? (what.type === 'directory' ? DIRECTORY_MODE : FILE_MODE);
     const uid = owners ? what.attributes.uid : null;
-    const result = apply(objects, path, { ...what.attributes, mode, uid, gid: owners ? gid : null });
-    return result < 0 ? result : objects.inode.lookFd(path);
+    return apply(objects, fd, isPath, { ...what.attributes, mode, uid, gid: owners ? gid : null });
   }
 
   /**
    * With ids of inode number and birth time, two objects made and removed within one tick of the file system's clock could
    * be taken for each other. Such a twin is kept until another inode was found.
    */
-  #isNew(id: string): boolean {
-    if (this.#objects.index === null) return true;
+  #isNew(): boolean {
+    const { index, inode } = this.#objects;
+    if (index === null) return true;
+    const birth = `${inode.number} ${inode.bornNs}`;
     const now = performance.now();
     for (const [old, at] of this.#births) {
       if (now - at < SAME_TIME_MS) break;
       this.#births.delete(old);
     }
-    if (this.#births.has(id)) return false;
-    this.#births.set(id, now);
+    if (this.#births.has(birth)) return false;
+    this.#births.set(birth, now);
     return true;
   }
 
-  /** Moves it to where it is to be, unless there is something: 0, or the negative errno and nothing is left of it. */
+  /** Moves it to where it is to be, unless there is something: 0, or the negative errno and nothing but `fd` is left of it. */
   #place({ name, fd }: Prepared, directory: number, as: string): number {
+    if (name === null) return linkFd(fd, directory, as);
     const { newFd } = this.#objects.setup;
     let result = renameNew(newFd, name, directory, as);
-    if (result === -EINVAL || result === -ENOSYS) result = this.#placeWithoutFlag(name, directory, as);
+    if (result === -EINVAL || result === -ENOSYS) result = this.#placeWithoutFlag(name, fd, directory, as);
     if (result === 0) return 0;
     // The preparation itself is gone: somebody has cleared it away, who thinks that nobody works here.
     if (result === -ENOENT && statAt(newFd, name, this.#statAt) === -ENOENT) result = -EIO;
-    if (fd >= 0) closeFd(fd);
-    return this.#clear([name], result);
-  }
-
-  /** Where rename always replaces: a link never does; of directories only an empty one could be replaced. */
-  #placeWithoutFlag(name: string, directory: number, as: string): number {
-    const { newFd } = this.#objects.setup;
-    const path = openAt(newFd, name, O_PATH | O_NOFOLLOW, 0);
-    if (path < 0) return path;
-    this.#objects.inode.lookFd(path);
-    let result;
-    if (this.#objects.inode.isDirectory) {
-      const found = statAt(directory, as, this.#statAt);
-      result = found === 0 ? -EEXIST : found === -ENOENT ? renameAt(newFd, name, directory, as) : found;
-    } else {
-      result = linkFd(path, directory, as);
-      if (result === 0) unlinkAt(newFd, name, false);
-    }
-    closeFd(path);
+    this.#clear(name);
     return result;
   }
 
-  /** Removes preparations; gives back `errno`. */
-  #clear(names: readonly string[], errno: number): number {
-    for (const name of names) {
-      if (unlinkAt(this.#objects.setup.newFd, name, false) < 0) unlinkAt(this.#objects.setup.newFd, name, true);
+  /** Where rename always replaces: a link never does; of directories only an empty one could be replaced. */
+  #placeWithoutFlag(name: string, fd: number, directory: number, as: string): number {
+    const { newFd } = this.#objects.setup;
+    this.#objects.inode.lookFd(fd);
+    if (this.#objects.inode.isDirectory) {
+      const found = statAt(directory, as, this.#statAt);
+      return found === 0 ? -EEXIST : found === -ENOENT ? renameAt(newFd, name, directory, as) : found;
     }
-    return errno;
+    const result = linkFd(fd, directory, as);
+    if (result === 0) unlinkAt(newFd, name, false);
+    return result;
+  }
+
+  /** Removes a preparation. */
+  #clear(name: string): void {
+    if (unlinkAt(this.#objects.setup.newFd, name, false) < 0) unlinkAt(this.#objects.setup.newFd, name, true);
   }
 
   #freshName(): string {

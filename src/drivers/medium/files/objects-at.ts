@@ -16,6 +16,7 @@ import {
   HANDLE_BYTES_MAX,
   O_DIRECTORY,
   O_DSYNC,
+  O_NOATIME,
   O_NOFOLLOW,
   O_PATH,
   O_RDONLY,
@@ -35,7 +36,7 @@ import type { ThreadSetup } from './words.ts';
 /** In place of an errno: the index does not know the object; a walk will tell. */
 export const MISS = -10_000;
 
-const { EACCES, EINVAL, ENODEV, ENOENT, ESTALE, EXDEV } = ErrorNumber;
+const { EACCES, EINVAL, ENODEV, ENOENT, EPERM, ESTALE, EXDEV } = ErrorNumber;
 
 /** Directories that are known to lie in the tree; then they are looked at anew. */
 const INSIDE_MAX = 16_384;
@@ -110,8 +111,9 @@ export class ObjectsAt {
     return fd;
   }
 
+  /** Reading for a client is no access: what a front end reads may come from the store, and is not to be seen at all. */
   get fileFlags(): number {
-    return O_RDWR | (this.setup.shared ? O_DSYNC : 0);
+    return O_RDWR | O_NOATIME | (this.setup.shared ? O_DSYNC : 0);
   }
 
   /**
@@ -120,6 +122,8 @@ export class ObjectsAt {
    */
   openAnew(fd: number, flags: number): number {
     const result = reopen(fd, flags);
+    // Whose file is another's must not read it unseen, though he may read it.
+    if (result === -EPERM && (flags & O_NOATIME) !== 0) return this.openAnew(fd, flags & ~O_NOATIME);
     if (result !== -EACCES) return result;
     const { mode } = this.inode;
     if (changeMode(fd, (mode & 0o7777) | 0o700) < 0) return result;

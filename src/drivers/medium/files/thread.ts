@@ -35,13 +35,15 @@ type Answers = { readonly [K in Op]: (ask: Ask<K>) => Answer<K> | number };
 class TreeThread {
   readonly #objects: ObjectsAt;
   readonly #answers: Answers;
-  readonly #post: (replies: readonly Reply[]) => void;
+  readonly #post: (replies: readonly Reply[], handedOver: readonly ArrayBuffer[]) => void;
   #missed: Question[] = [];
   #replies: Reply[] = [];
+  /** Memory that goes to the asker with the replies, instead of being copied. */
+  #handedOver: ArrayBuffer[] = [];
   #walking = false;
   #pause: NodeJS.Timeout | null = null;
 
-  constructor(setup: ThreadSetup, post: (replies: readonly Reply[]) => void) {
+  constructor(setup: ThreadSetup, post: (replies: readonly Reply[], handedOver: readonly ArrayBuffer[]) => void) {
     const objects = new ObjectsAt(setup);
     const maker = new Maker(objects);
     this.#objects = objects;
@@ -88,13 +90,17 @@ class TreeThread {
 
   #reply({ number }: Question, result: Answer<Op> | number): void {
     if (typeof result === 'number') this.#replies.push({ number, errno: -result, answer: null });
-    else this.#replies.push({ number, errno: 0, answer: result });
+    else {
+      this.#replies.push({ number, errno: 0, answer: result });
+      if ('bytes' in result) this.#handedOver.push(result.bytes);
+    }
   }
 
   #flush(): void {
     if (this.#replies.length === 0) return;
-    this.#post(this.#replies);
+    this.#post(this.#replies, this.#handedOver);
     this.#replies = [];
+    this.#handedOver = [];
   }
 
   #miss(question: Question): void {
@@ -169,7 +175,8 @@ if (port !== null) {
     if (message === null) {
       thread?.end();
       port.close();
-    } else if (thread === null) thread = new TreeThread(message as ThreadSetup, (replies) => port.postMessage(replies));
-    else thread.take(message as readonly Question[]);
+    } else if (thread === null) {
+      thread = new TreeThread(message as ThreadSetup, (replies, handedOver) => port.postMessage(replies, handedOver));
+    } else thread.take(message as readonly Question[]);
   });
 }

@@ -8,7 +8,6 @@ import type {
   Attributes,
   AttributeChange,
   Creation,
-  DirectoryEntry,
   Listing,
   MediumTree,
   ObjectId,
@@ -19,6 +18,7 @@ import type {
 import { ErrorNumber } from '../../linux/errno.ts';
 import type { Committer } from './committer.ts';
 import type { Crew } from './crew.ts';
+import { COOKIE_MAX, parseListing } from './directory-reader.ts';
 import { Known } from './known.ts';
 import { nameErrno } from './names.ts';
 import type { OpenObject, OpenObjects } from './open-objects.ts';
@@ -107,11 +107,11 @@ export class FilesTree implements MediumTree {
   }
 
   list(directory: ObjectId, cookie: bigint, most: number, done: Result<Listing>): void {
-    if (cookie < 0n || cookie > 0x7fff_ffff_ffff_ffffn || !Number.isInteger(most) || most < 1)
+    if (cookie < 0n || cookie > COOKIE_MAX || !Number.isInteger(most) || most < 1)
       return this.#refuse(ErrorNumber.EINVAL, 'Listing a directory', done);
     const held = this.#directory(directory);
     const ask = { id: directory, fd: fdOf(held), cookie, most: Math.min(most, LIST_MAX) };
-    this.#ask('list', ask, holding(held), done, listingOf);
+    this.#ask('list', ask, holding(held), done, (listed) => parseListing(listed, ask.most));
   }
 
   usage(done: Result<Usage>): void {
@@ -362,13 +362,4 @@ function linkErrno(what: Creation): number {
   if (what.type !== 'symlink') return 0;
   if (what.to.length === 0 || what.to.includes(0)) return ErrorNumber.EINVAL;
   return what.to.length >= 4096 ? ErrorNumber.ENAMETOOLONG : 0;
-}
-
-function listingOf({ names, numbers, cookies, end }: Answer<'list'>): Listing {
-  const entries: DirectoryEntry[] = names.map((name, i) => ({
-    name: Buffer.from(name, 'latin1'),
-    fileNumber: numbers[i] ?? 0n,
-    cookie: cookies[i] ?? 0n,
-  }));
-  return { entries, end };
 }

@@ -5,6 +5,7 @@
  * `fd` in a question is the asker's open descriptor of the object, kept open until the answer, or -1. An answer's `opened`
  * is a descriptor that was opened on the way and is the asker's from then on, or -1.
  */
+import type { RawListing } from './directory-reader.ts';
 import type { Attributes, AttributeChange, Creation, ObjectId, ObjectType, Usage } from '../../../ports/tree.ts';
 
 /** How objects are named: by the kernel's handles, or by inode number and birth time with an index of the tree. */
@@ -61,15 +62,8 @@ export interface Questions {
   readonly attributes: readonly [ask: OfObject, answer: { readonly attributes: Attributes }];
   readonly lookup: readonly [ask: OfName, answer: FoundObject & { readonly opened: number }];
   readonly readLink: readonly [ask: OfObject, answer: { readonly to: string }];
-  readonly list: readonly [
-    ask: OfObject & { readonly cookie: bigint; readonly most: number },
-    answer: {
-      readonly names: readonly string[];
-      readonly numbers: BigUint64Array;
-      readonly cookies: BigInt64Array;
-      readonly end: boolean;
-    },
-  ];
+  /** `cookie` and about how many entries. */
+  readonly list: readonly [ask: OfObject & { readonly cookie: bigint; readonly most: number }, answer: RawListing];
   readonly usage: readonly [ask: Record<string, never>, answer: Usage];
   /** Opens a regular file for reading and writing, or a directory for reading. */
   readonly open: readonly [
