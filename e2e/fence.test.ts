@@ -87,7 +87,8 @@ clusterTest(
     await cluster.startAll();
     const { owner } = await cluster.untilInSync();
     const text = await cluster.command('status');
-    assert.match(text, /medium +shared, shared by machines: synchronous writes; no fence hook guards it/);
+    assert.match(text, /medium +shared, shared by machines: synchronous writes$/m);
+    assert.match(text, /fence +a and b are not fenced, late I\/O is accepted as a risk$/m);
     assert.match(text, /late I\/O of a frozen server after a takeover is accepted/);
     // The kernel's own word for how the image is open: O_DSYNC is 0o10000.
     const { pid } = cluster.server(owner);
