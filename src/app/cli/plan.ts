@@ -36,9 +36,8 @@ export function planTake(view: VolumeView, servers: readonly ServerView[], taker
   const judged = others.map((server) => ({ server, reasons: reasonsAgainst(view, servers, server) }));
   const able = judged.find(({ reasons }) => reasons.length === 0);
   if (able !== undefined) return plan(able.server, []);
-  const named = judged.flatMap(({ server, reasons }) =>
-    reasons.map((why) => (judged.length > 1 ? `${server}: ${why}` : why)),
-  );
+  // Each says whom it is about; what the owner says is said once.
+  const named = [...new Set(judged.flatMap(({ reasons }) => reasons))];
   return plan(judged.length === 1 ? (judged[0]?.server ?? null) : null, named);
 }
 
