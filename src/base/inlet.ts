@@ -6,10 +6,8 @@
  * not for those that a server accepts. The socket's own fields are set here instead, if they are what they were in Node
  * 20 to 24; else the bytes come as chunks of their own, by `data` events, and everything works the same, slower.
  */
-import { newSlab } from './slab.ts';
+import { newSlab, SLAB_BYTES } from './slab.ts';
 
-/** Large enough that little is cut at its end, small enough that what keeps it alive is not far from its size. */
-const SLAB_BYTES = 1 << 20;
 /** A read is offered so much room at least: what one read of Node's own would take. */
 const ROOM_BYTES = 64 << 10;
 
