@@ -46,9 +46,9 @@ export async function startContestant(
     case 'holdfast memory':
       return startPair(name, 'memory', nodeOptions);
     case 'floor journal':
-      return startFloor(name, true);
+      return startFloor(name, true, nodeOptions);
     case 'floor memory':
-      return startFloor(name, false);
+      return startFloor(name, false, nodeOptions);
     case 'nbdkit file':
     case 'nbdkit memory':
     case 'qemu-nbd':
@@ -100,14 +100,19 @@ export function contestantOf(pair: Pair, name: ContestantName, gently = false): 
   };
 }
 
-async function startFloor(name: ContestantName, journal: boolean): Promise<Contestant> {
+async function startFloor(
+  name: ContestantName,
+  journal: boolean,
+  nodeOptions: (server: 'a' | 'b') => readonly string[] = () => [],
+): Promise<Contestant> {
   const directory = scratchDirectory();
   const [frontPort = 0, rearPort = 0] = await freePorts(2);
   const program = path.join(findRoot(), 'dist', 'bench', 'floor.js');
   const file = (role: string): string[] => (journal ? [path.join(directory, role)] : []);
-  const rear = new Running(process.execPath, [program, 'rear', String(rearPort), ...file('rear')]);
+  const rear = new Running(process.execPath, [...nodeOptions('b'), program, 'rear', String(rearPort), ...file('rear')]);
   await rear.until('ready');
   const front = new Running(process.execPath, [
+    ...nodeOptions('a'),
     program,
     'front',
     String(frontPort),

@@ -7,10 +7,7 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Contestant, type ContestantName, profiler, startContestant } from './contestants.ts';
-import { CASES, type CaseName, loadClient, measure } from './load.ts';
-
-/** Before anything is counted: by then what runs often has been compiled. */
-const WARM_UP_SECONDS = 4;
+import { CASES, type CaseName, loadClient, measure, warmUp } from './load.ts';
 
 /** Processor time of the kernel's own accounting comes in ticks of 10 ms; `schedstat` is exact but has no split. */
 interface Usage {
@@ -63,8 +60,6 @@ function less(after: ProcessUsage, before: ProcessUsage): ProcessUsage {
 }
 
 async function cost(program: string, contestant: Contestant, caseName: CaseName, seconds: number): Promise<void> {
-  await measure(program, contestant, caseName, WARM_UP_SECONDS, 0);
-  await contestant.settle();
   const before = contestant.processes.map(({ pid }) => usageOf(pid));
   const measured = await measure(program, contestant, caseName, seconds, 1);
   const during = contestant.processes.map(({ pid }, i) => less(usageOf(pid), before[i]!));
@@ -100,6 +95,7 @@ for (const name of values.only.split(',') as ContestantName[]) {
   const contestant = await startContestant(name, profiler(values.profile ?? null, name));
   if (contestant === null) continue;
   try {
+    await warmUp(program, contestant);
     for (const caseName of values.cases.split(',') as CaseName[])
       await cost(program, contestant, caseName, Number(values.seconds));
   } finally {

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findRoot } from '../src/app/root.ts';
 import { type Contestant, type ContestantName, profiler, startContestant } from './contestants.ts';
-import { CASES, type CaseName, loadClient, measure, type Measured } from './load.ts';
+import { CASES, type CaseName, loadClient, measure, type Measured, warmUp } from './load.ts';
 import { machineLine, sleep } from './machine.ts';
 import { filesVolumes } from './nfs.ts';
 import { pauses, pauseSweep } from './pauses.ts';
@@ -107,7 +107,10 @@ async function throughput(options: Options, say: (text: string) => void): Promis
       if (started === null) say(`${name}: not installed, left out`);
       else contestants.push(started);
     }
-    for (const one of contestants) one.pause();
+    for (const one of contestants) {
+      if (options.cases.length > 0) await warmUp(program, one);
+      one.pause();
+    }
     for (const caseName of options.cases) {
       for (let round = 1; round <= options.rounds; round += 1) {
         for (const one of contestants) {
