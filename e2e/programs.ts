@@ -34,6 +34,7 @@ const PACKAGES = {
   tar: 'tar',
   ls: 'coreutils',
   git: 'git',
+  sg_persist: 'sg3-utils',
   sqlite3: 'sqlite3',
   'nfs-ls': 'libnfs-utils',
   'nfs-cp': 'libnfs-utils',
