@@ -52,7 +52,7 @@ test('`demo --once` finds every acknowledged byte and leaves nothing behind', { 
   assert.match(demo.out, /first answer from b/);
   assert.match(demo.out, /in sync again/);
   assert.match(demo.out, /Every acknowledged byte was there/);
-  assert.equal(demo.out.match(/every byte is there/g)?.length, 3);
+  assert.equal(demo.out.match(/every byte is there/g)?.length, 4);
   assert.ok(demo.traces.pids.length === 3);
   demo.assertNothingLeft();
 });

@@ -27,7 +27,7 @@ export async function makePlace(): Promise<Place> {
     for (const name of ['a', 'b', 'shared']) mkdirSync(join(directory, name));
     writeFileSync(join(directory, 'cluster.key'), randomBytes(32).toString('hex'), { mode: 0o600 });
     const configFile = join(directory, 'cluster.toml');
-    writeFileSync(configFile, configText(await freePorts(8)));
+    writeFileSync(configFile, configText(await freePorts(9)));
     const loaded = loadConfig(configFile);
     if (loaded.mistakes !== null)
       throw new Error(`broken invariant: the demo's configuration is right: ${JSON.stringify(loaded.mistakes)}`);
@@ -55,7 +55,8 @@ size = "256MiB"
 address = "127.0.0.1:${port}"
 servers = [${servers}]
 `;
-  return `# Two servers on this machine, one shared directory, two volumes: each server owns one and mirrors the other.
+  return `# Two servers on this machine, one shared directory, three volumes: one and files are a's, two is b's, and each server
+# mirrors the other's.
 [cluster]
 id = "demo"
 key-file = "cluster.key"
@@ -64,7 +65,16 @@ ${server('a', 0)}${server('b', 3)}
 name = "shared"
 driver = "directory"
 path = "shared"
-${volume('one', ports[6], '"a", "b"')}${volume('two', ports[7], '"b", "a"')}`;
+${volume('one', ports[6], '"a", "b"')}${volume('two', ports[7], '"b", "a"')}
+[[volume]]
+name = "files"
+type = "files"
+medium = "shared"
+address = "127.0.0.1:${ports[8]}"
+servers = ["a", "b"]
+[volume.export]
+squash = "none"
+`;
 }
 
 /** Ports on which nothing listens now, below the range from which the system picks its own. */

@@ -4,6 +4,7 @@
  */
 import { join, relative } from 'node:path';
 import { findRoot } from '../root.ts';
+import { mountCommand, volumeUri } from '../words.ts';
 import { statusText } from '../cli/status-text.ts';
 import { askAll, openCluster } from '../cli/common.ts';
 import type { Place } from './place.ts';
@@ -54,15 +55,20 @@ export async function stay(story: Story, place: Place, screen: Screen, signal: A
 function tellCommands(story: Story, place: Place, screen: Screen): void {
   const { paint } = screen;
   const holdfast = relative(process.cwd(), join(findRoot(), 'bin', 'holdfast.cjs')) || 'bin/holdfast.cjs';
-  const [one, two] = place.config.volumes;
-  if (one === undefined || two === undefined) throw new Error('broken invariant: the demo has two volumes');
+  const [one, two, files] = place.config.volumes;
+  if (one === undefined || two === undefined || files?.type !== 'files')
+    throw new Error('broken invariant: the demo has two disks and a tree of files');
+  const volumes = join(place.directory, 'shared', 'volumes');
   const uri = (volume: typeof one): string => `nbd://${volume.address.host}:${volume.address.port}/${volume.name}`;
   const rows: readonly (readonly [string, string])[] = [
     ['what is it', `qemu-img info ${uri(one)}`],
     ['copy it out', `nbdcopy ${uri(one)} copy.tar`],
     ['', `qemu-img convert -f raw -O qcow2 ${uri(two)} two.qcow2`],
     ['as a device', `sudo nbd-client ${one.address.host} ${one.address.port} -N ${one.name} /dev/nbd0`],
-    ['its image', `qemu-img info ${join(place.directory, 'shared', 'volumes', one.name, 'disk.img')}`],
+    ['its image', `qemu-img info ${join(volumes, one.name, 'disk.img')}`],
+    ['mount files', `sudo ${mountCommand(files, '/mnt')}`],
+    ['or look', `nfs-ls '${volumeUri(files)}'`],
+    ['its tree', `ls -l ${join(volumes, files.name, 'tree')}`],
     ['status', `node ${holdfast} status --watch --config ${place.configFile}`],
     ['give it back', `node ${holdfast} giveback one --config ${place.configFile}`],
     [

@@ -5,13 +5,14 @@
  */
 import { AdminClient } from '../admin/client.ts';
 import { formatAddress, formatBytes, formatMs } from '../config/units.ts';
+import type { FilesVolumeConfig } from '../config/load.ts';
 import { ExitCode, Failure } from '../exit.ts';
 import { readClusterKey } from '../key.ts';
 import { findRoot } from '../root.ts';
 import { waitMs } from '../../core/settings.ts';
 import type { VolumeStatus } from '../../core/status.ts';
 import { createVolume } from '../volumes.ts';
-import { sizeWords } from '../words.ts';
+import { mountCommand, sizeWords } from '../words.ts';
 import { makeArchive } from './archive.ts';
 import type { Archive } from './archive.ts';
 import { ChildServer } from './child.ts';
@@ -21,7 +22,9 @@ import type { Checked } from './ledger.ts';
 import type { Place } from './place.ts';
 import { clientMeter, ownerMeter } from './meter.ts';
 import { until, within } from './patience.ts';
+import { Notes } from './notes.ts';
 import type { Screen } from './screen.ts';
+import { Share } from './share.ts';
 import { Timeline } from './timeline.ts';
 
 /** Pace of the writing, so that a person can follow it. */
@@ -68,11 +71,14 @@ export class Story {
         this.#timeline?.tell('client.back', `client: connected again, at attempt ${attempts}`, Date.now()),
     });
     const two = this.#disk('two', { lost: () => undefined, back: () => undefined });
+    const { name, address } = this.#files;
+    const share = new Share(address.host, address.port, `/${name}`);
     try {
-      return await this.#run(archive, one, two);
+      return await this.#run(archive, one, two, share);
     } finally {
       one.close();
       two.close();
+      share.close();
     }
   }
 
@@ -85,23 +91,25 @@ export class Story {
       await createVolume(config, volume, { createMedium });
       createMedium = false;
     }
-    const sizes = config.volumes.map((volume) => `${volume.name} (${sizeWords(volume)})`).join(' and ');
-    this.#screen.say('medium', `the directory shared/ holds the volumes ${sizes} as sparse files`);
+    const disks = config.volumes.filter(({ type }) => type === 'block');
+    const sizes = disks.map((volume) => `${volume.name} (${sizeWords(volume)})`).join(' and ');
+    this.#screen.say('medium', `the directory shared/ holds the disks ${sizes} as sparse files, and files as a tree`);
     for (const server of Object.values(this.servers)) server.start();
     this.#screen.say(
       'servers',
       `a (pid ${this.servers.a.pid}) and b (pid ${this.servers.b.pid}) start, with two network paths between them`,
     );
-    await this.#until('both volumes are mirrored', async () => {
-      const [a, b] = await Promise.all([this.status('a', 'one'), this.status('b', 'two')]);
-      return a?.serving === true && b?.serving === true && a.mirror === 'in-sync' && b.mirror === 'in-sync';
+    await this.#until('all volumes are mirrored', async () => {
+      const of = [this.status('a', 'one'), this.status('b', 'two'), this.status('a', 'files')];
+      return (await Promise.all(of)).every((status) => status?.serving === true && status.mirror === 'in-sync');
     });
     const good = paint('good', 'in sync');
-    this.#screen.say('mirror', `a owns one, b mirrors it: ${good};  b owns two, a mirrors it: ${good}`);
+    this.#screen.say('mirror', `a owns one and files, b mirrors them: ${good};  b owns two, a mirrors it: ${good}`);
   }
 
-  async #run(archive: Archive, one: Disk, two: Disk): Promise<boolean> {
+  async #run(archive: Archive, one: Disk, two: Disk, share: Share): Promise<boolean> {
     const { paint } = this.#screen;
+    const notes = new Notes(share);
     const writer = new FileWriter(one, archive.bytes, BYTES_PER_SECOND);
     const counter = new Counter(two);
     const what = `a tar of this project, ${archive.files} files, ${formatBytes(archive.bytes.length)}`;
@@ -110,12 +118,17 @@ export class Story {
       '',
       `at ${formatAddress(this.#volume('one').address)}, 16 writes in flight, paced at ${formatBytes(BYTES_PER_SECOND)}/s; another counts in volume two`,
     );
+    this.#screen.say(
+      '',
+      'a third makes, writes, renames and removes files over NFS, as one does who has mounted the volume files:',
+    );
+    this.#screen.say('', paint('accent', mountCommand(this.#files, '/mnt')));
     this.#screen.line();
     const written = writer.run();
     const counted = counter.run();
+    const noted = notes.run();
     // Whichever fails first is reported where it is awaited.
-    written.catch(() => undefined);
-    counted.catch(() => undefined);
+    for (const running of [written, counted, noted]) running.catch(() => undefined);
 
     const meter = ownerMeter(this.#screen, writer, () => this.status('a', 'one'));
     this.#screen.move(meter.look);
@@ -130,6 +143,7 @@ export class Story {
     meter.stop();
     this.#screen.still(true);
     this.#screen.line();
+    share.takeLongestMs();
     const before = await this.#kill(writer, counter);
     await this.#afterDeath(writer, one, before);
 
@@ -146,12 +160,17 @@ export class Story {
     );
     await this.#returnOfTheDead();
     counter.stop();
-    await counted;
+    notes.stop();
+    await Promise.all([counted, noted]);
+    this.#screen.say(
+      'files',
+      `${notes.changes} files made, renamed and removed, each once; longest wait for an answer ${paint('strong', formatMs(share.takeLongestMs()))}`,
+    );
     this.#screen.say(
       'two',
       `${counter.count} writes to volume two, all the while served by b; longest wait for an answer ${paint('strong', formatMs(counter.takeLongestMs()))}`,
     );
-    return this.#verify(writer, counter, one, two);
+    return this.#verify(writer, counter, notes, one, two);
   }
 
   /** kill -9 in the middle of it; the result names the writes that were acknowledged before. */
@@ -212,16 +231,16 @@ export class Story {
     this.servers.a.start();
     this.#screen.say('a', `is started again (pid ${this.servers.a.pid})`);
     await this.#until('a is back in the mirror', async () => {
-      const [one, two] = await Promise.all([this.status('b', 'one'), this.status('b', 'two')]);
-      return one?.mirror === 'in-sync' && two?.mirror === 'in-sync';
+      const of = this.#place.config.volumes.map(({ name }) => this.status('b', name));
+      return (await Promise.all(of)).every((status) => status?.mirror === 'in-sync');
     });
     this.#screen.say(
       'mirror',
-      `both volumes are ${paint('good', 'in sync')} again, ${formatMs(performance.now() - startedMs)} after the start, without an administrator`,
+      `all volumes are ${paint('good', 'in sync')} again, ${formatMs(performance.now() - startedMs)} after the start, without an administrator`,
     );
   }
 
-  async #verify(writer: FileWriter, counter: Counter, one: Disk, two: Disk): Promise<boolean> {
+  async #verify(writer: FileWriter, counter: Counter, notes: Notes, one: Disk, two: Disk): Promise<boolean> {
     const { paint } = this.#screen;
     const all = await writer.check(one, writer.snapshot());
     this.#report('verify', `the whole file, read back from volume one: ${formatBytes(all.checkedBytes)}`, all);
@@ -231,13 +250,21 @@ export class Story {
       `every block of the counter, read back from volume two: ${formatBytes(counts.checkedBytes)}`,
       counts,
     );
-    const lost = all.wrongBytes + counts.wrongBytes;
-    const complete = writer.count === writer.pieces && lost === 0;
+    const kept = await notes.check();
+    this.#report(
+      'verify',
+      `all ${notes.files} files that have to be there, read back: ${formatBytes(kept.checkedBytes)}`,
+      kept,
+    );
+    for (const name of kept.wrongNames)
+      this.#screen.say('verify', paint('bad', `${name} is there and must not be, or is not`));
+    const lost = all.wrongBytes + counts.wrongBytes + kept.wrongBytes;
+    const complete = writer.count === writer.pieces && lost === 0 && kept.wrongNames.length === 0;
     this.#screen.line();
     const words = complete
       ? paint(
           'good',
-          `  Every acknowledged byte was there: ${writer.count + counter.count} writes, one server killed, nothing lost.`,
+          `  Every acknowledged byte was there: ${writer.count + counter.count} writes and ${notes.changes} changes of files, one server killed, nothing lost.`,
         )
       : paint('bad', `  ${formatBytes(lost)} of acknowledged bytes are wrong.`);
     this.#screen.line(words);
@@ -272,6 +299,12 @@ export class Story {
   #disk(volume: string, events: ConstructorParameters<typeof Disk>[3]): Disk {
     const { host, port } = this.#volume(volume).address;
     return new Disk(host, port, volume, events);
+  }
+
+  get #files(): FilesVolumeConfig {
+    const volume = this.#volume('files');
+    if (volume.type !== 'files') throw new Error('broken invariant: the volume files is one of files');
+    return volume;
   }
 
   #volume(name: string) {
