@@ -39,10 +39,10 @@ clusterTest('a SCSI reservation keeps a fenced server from the disk', { skip: ne
     guest.run(`sg_persist --out --register-ignore --param-sark=${key} ${device}`);
   const fences = async (own: string, victim: string, device: string): Promise<boolean> => {
     await guest.run(`mkdir -p /etc/holdfast; echo ${own} > /etc/holdfast/scsi-key`);
-    return /ended with 0$/.test(await guest.attempt(`SCSI_PREEMPT=preempt /sbin/fence-scsi ${victim} ${device}`));
+    return (await guest.attempt(`SCSI_PREEMPT=preempt /sbin/fence-scsi ${victim} ${device}`)).endsWith('ended with 0');
   };
   const writes = async (device: string): Promise<boolean> =>
-    /ended with 0$/.test(await guest.attempt(`echo data | dd of=${device} bs=512 count=1 conv=sync oflag=direct`));
+    (await guest.attempt(`echo data | dd of=${device} bs=512 count=1 conv=sync oflag=direct`)).endsWith('ended with 0');
 
   await register('0x1', '/dev/sda');
   // A key that ends like another one is another one.
