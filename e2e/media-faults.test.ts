@@ -22,7 +22,7 @@ wayTest(
     oracle.takePauseMs();
     const since = cluster.server(owner).mark;
     const heardSince = cluster.server(partner).mark;
-    ways.get(owner)?.fail();
+    ways.get(owner).fail();
     await cluster.untilServed('disk', partner);
     const [heard] = cluster.server(partner).all('peer.unfit', heardSince);
     const unfit = String(heard?.fields['why']);
@@ -30,7 +30,7 @@ wayTest(
     say(`unfit: ${unfit}; clients waited ${oracle.takePauseMs()} ms`);
     assert.match(unfit, /medium/);
     assert.ok(cluster.server(owner).has('medium.failed', since), 'the log has the evidence');
-    ways.get(owner)?.heal();
+    ways.get(owner).heal();
     await cluster.until('it is fit again', async () => (await cluster.status(owner))?.unfit === null);
     await cluster.untilInSync('disk', partner);
     const content = await oracle.verify();

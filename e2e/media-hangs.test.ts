@@ -23,7 +23,7 @@ async function hangOwner({ cluster, ways, seed }: Shown) {
   oracle.takePauseMs();
   const since = cluster.server(partner).mark;
   const startedMs = performance.now();
-  ways.get(owner)?.hang();
+  ways.get(owner).hang();
   return { oracle, owner, partner, since, startedMs };
 }
 
@@ -46,7 +46,7 @@ wayTest(
     assert.match(String(taker.all('claim.begin', since)[0]?.fields['why']), /is unfit and has not handed over/);
     oracle.nothingIsLate();
     await oracle.more(300);
-    await ways.get(owner)?.reopen();
+    await ways.get(owner).reopen();
     await cluster.untilInSync('disk', partner, 60_000);
     const content = await oracle.verify();
     assert.deepEqual(oracle.errors, []);
@@ -75,10 +75,10 @@ wayTest(
       assert.match(said, /accept-risk = "late-io"/);
       assert.equal((await cluster.views()).get(partner)?.serving, false);
       assert.ok(!taker.has('claim.replaying', since), 'nothing is replayed before');
-      ways.get(owner)?.heal();
+      ways.get(owner).heal();
     } else say('the killed process was gone at once');
     say(await serves(cluster, partner, oracle, startedMs));
-    ways.get(owner)?.heal();
+    ways.get(owner).heal();
     oracle.nothingIsLate();
     await cluster.untilInSync('disk', partner, 60_000);
     const content = await oracle.verify();
@@ -116,7 +116,7 @@ wayTest(
     oracle.run();
     await oracle.more(300);
     const marks = [...cluster.servers.values()].map((server) => [server, server.mark] as const);
-    for (const way of ways.values()) way.hang();
+    for (const way of ways.all) way.hang();
     await sleep(12_000);
     const claims = marks.flatMap(([server, mark]) => server.all('claim.begin', mark)).length;
     const unfit = await Promise.all(
@@ -127,7 +127,7 @@ wayTest(
     for (const why of unfit) assert.match(why, /medium/, 'both say that they are unfit');
     assert.equal(text.match(/^server \w +unfit: .*medium/gm)?.length, 2, text);
     assert.equal(claims, 0, 'nobody claims while nobody reaches the medium');
-    for (const way of ways.values()) way.heal();
+    for (const way of ways.all) way.heal();
     await oracle.more(100);
     await cluster.untilInSync();
     const content = await oracle.verify();

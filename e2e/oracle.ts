@@ -24,6 +24,8 @@ export interface OracleOptions extends Place {
   readonly pace?: number;
   /** "No space left" is an answer that clients may get: the medium is filled. */
   readonly mayBeFull?: boolean;
+  /** An I/O error is an answer that clients may get: every way to the medium fails. */
+  readonly mayFail?: boolean;
   /** A connection on which nothing was answered for so long is given up by the client. Defaults to never. */
   readonly patienceMs?: number;
 }
@@ -33,8 +35,9 @@ const MOST_SECTORS = 64;
 /** The first sectors, on which a third of all requests fall. */
 const HOT_SECTORS = 48;
 const READ_BYTES = 1 << 20;
-/** The protocol's number of "no space left". */
+/** The protocol's numbers of "no space left" and of an I/O error. */
 const ENOSPC = 28;
+const EIO = 5;
 /** Longest wait for everything under way to be answered. */
 const SETTLE_MS = 60_000;
 /** A load that fell behind by so much does not try to make up for it. */
@@ -44,7 +47,7 @@ export class Oracle {
   readonly history: History;
   /** Errors that the server answered with. A client that reconnects must never see one. */
   readonly errors: string[] = [];
-  readonly counts = { written: 0, read: 0, abandoned: 0, resent: 0, full: 0 };
+  readonly counts = { written: 0, read: 0, abandoned: 0, resent: 0, full: 0, failed: 0 };
   readonly #options: Required<OracleOptions>;
   readonly #chance: Prng;
   readonly #lines: Line[];
@@ -76,7 +79,15 @@ export class Oracle {
 
   /** Connects to a volume that holds only zeroes; nothing is sent before `run`. */
   static async open(options: OracleOptions): Promise<Oracle> {
-    const all = { connections: 3, depth: 32, pace: 3_000, patienceMs: Infinity, mayBeFull: false, ...options };
+    const all = {
+      connections: 3,
+      depth: 32,
+      pace: 3_000,
+      patienceMs: Infinity,
+      mayBeFull: false,
+      mayFail: false,
+      ...options,
+    };
     const first = await connect(all.host, all.ports[0] ?? 0, all.exportName);
     await first.disconnect();
     return new Oracle(all, first.sizeBytes);
@@ -243,6 +254,7 @@ export class Oracle {
     } catch (error) {
       if (!(error instanceof NbdReplyError)) throw error;
       if (this.#options.mayBeFull && error.error === ENOSPC) this.counts.full += 1;
+      else if (this.#options.mayFail && error.error === EIO) this.counts.failed += 1;
       else this.errors.push(error.message);
       return false;
     }

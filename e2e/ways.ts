@@ -8,13 +8,18 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, s
 import os from 'node:os';
 import path from 'node:path';
 import { type Cluster, clusterTest, seedFor, type TestOptions } from './cluster.ts';
+import { type ClusterOptions, must } from './cluster-config.ts';
 import { sleep } from './line.ts';
 import { needs } from './programs.ts';
 import { type Running, start } from './run.ts';
 
 const MIB = 1 << 20;
 const SIZE = 16 * MIB;
-const SKIP = needs(['nbdkit', 'nbdfuse', 'fusermount3', 'umount'], { root: true, devices: ['/dev/fuse'] });
+/** Why ways cannot be laid here, or false. */
+export const WAYS_SKIP = needs(['nbdkit', 'nbdfuse', 'fusermount3', 'umount'], { root: true, devices: ['/dev/fuse'] });
+
+/** How often it is looked whether a way was torn down. */
+const KEEP_MS = 300;
 
 /** One server's way to the image. While the file `broken` is there, what goes this way fails with EIO. */
 export class Way {
@@ -64,6 +69,11 @@ export class Way {
     this.#nbdkit?.child.kill('SIGSTOP');
   }
 
+  /** Something has ended it: a fence. */
+  get isDown(): boolean {
+    return this.#nbdkit?.running !== true || this.#nbdfuse?.running !== true;
+  }
+
   heal(): void {
     rmSync(this.#broken, { force: true });
     this.#nbdkit?.child.kill('SIGCONT');
@@ -89,9 +99,83 @@ export class Way {
 /** Where a way keeps the number of the process that a fence has to end: beside what the server sees. */
 const pidFileOf = (shown: string): string => path.join(path.dirname(shown), 'nbdkit.pid');
 
+/** Each server's way to one image. */
+export class Ways {
+  /** The image's own file. */
+  readonly image: string;
+  readonly #directory: string;
+  readonly #ways: ReadonlyMap<string, Way>;
+
+  /** `directory` is empty, and removed by whoever made it. */
+  constructor(directory: string, servers: readonly string[]) {
+    this.#directory = directory;
+    this.image = path.join(directory, 'disk.img');
+    for (const server of servers) mkdirSync(path.join(directory, server));
+    this.#ways = new Map(servers.map((server) => [server, new Way(this.image, this.#at(server))]));
+  }
+
+  #at(server: string): string {
+    return path.join(this.#directory, server, 'disk.img');
+  }
+
+  /** What the cluster's configuration says of it. `fenced`: commands that take a server's way from it. */
+  options(fenced: boolean, lines: readonly string[] = []): ClusterOptions {
+    const fence = (server: string): readonly string[] => [`fence = "kill -9 $(cat ${pidFileOf(this.#at(server))})"`];
+    const servers = [...this.#ways.keys()];
+    return {
+      servers,
+      ...(fenced ? { serverLines: fence } : {}),
+      medium: {
+        driver: 'image',
+        coordinator: path.join(this.#directory, 'records'),
+        path: (server) => this.#at(server),
+        lines,
+      },
+      volumes: [{ name: 'disk', servers, sizeMib: SIZE / MIB }],
+    };
+  }
+
+  get(server: string): Way {
+    return must(this.#ways.get(server), `way of ${server}`);
+  }
+
+  get all(): readonly Way[] {
+    return [...this.#ways.values()];
+  }
+
+  /** Once the volume was created, as a plain file where the first server looks for it: puts it behind the ways. */
+  async lay(cluster: Cluster): Promise<void> {
+    const [first = '', ...others] = this.#ways.keys();
+    renameSync(this.#at(first), this.image);
+    for (const server of others) copyFileSync(`${this.#at(first)}.holdfast.json`, `${this.#at(server)}.holdfast.json`);
+    cluster.onEnd(async () => {
+      for (const way of this.all) way.heal();
+      await Promise.all([...cluster.servers.values()].map((server) => server.kill()));
+      for (const way of this.all) await way.end();
+    });
+    for (const way of this.all) await way.open();
+  }
+
+  /** From now on what a fence has torn down is shown anew, as an administrator lets a fenced server in again. */
+  keepOpen(cluster: Cluster): void {
+    let over = false;
+    const keep = async (): Promise<void> => {
+      while (!over) {
+        for (const way of this.all) if (way.isDown) await way.reopen();
+        await sleep(KEEP_MS);
+      }
+    };
+    const keeping = keep();
+    cluster.onEnd(async () => {
+      over = true;
+      await keeping;
+    });
+  }
+}
+
 export interface Shown {
   readonly cluster: Cluster;
-  readonly ways: ReadonlyMap<string, Way>;
+  readonly ways: Ways;
   /** The image's own file. */
   readonly image: string;
   readonly seed: number;
@@ -110,35 +194,15 @@ export function wayTest(name: string, options: WayOptions, body: (shown: Shown) 
   const { mediumLines = [], fenced = false, ...more } = options;
   const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-media-'));
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  for (const server of ['a', 'b']) mkdirSync(path.join(directory, server));
-  const at = (server: string): string => path.join(directory, server, 'disk.img');
-  const fence = (server: string): readonly string[] => [`fence = "kill -9 $(cat ${pidFileOf(at(server))})"`];
+  const ways = new Ways(directory, ['a', 'b']);
   clusterTest(
     name,
-    {
-      skip: SKIP,
-      deadlineMs: 120_000,
-      supervised: true,
-      ...(fenced ? { serverLines: fence } : {}),
-      ...more,
-      medium: { driver: 'image', coordinator: path.join(directory, 'records'), path: at, lines: mediumLines },
-      volumes: [{ name: 'disk', servers: ['a', 'b'], sizeMib: SIZE / MIB }],
-    },
+    { skip: WAYS_SKIP, deadlineMs: 120_000, supervised: true, ...more, ...ways.options(fenced, mediumLines) },
     async (cluster, t) => {
-      // It was created as a plain file where a looks for it. Now it lies behind both ways.
-      const image = path.join(directory, 'disk.img');
-      renameSync(at('a'), image);
-      copyFileSync(`${at('a')}.holdfast.json`, `${at('b')}.holdfast.json`);
-      const ways = new Map(['a', 'b'].map((server) => [server, new Way(image, at(server))]));
-      cluster.onEnd(async () => {
-        for (const way of ways.values()) way.heal();
-        await Promise.all([...cluster.servers.values()].map((server) => server.kill()));
-        for (const way of ways.values()) await way.end();
-      });
-      for (const way of ways.values()) await way.open();
+      await ways.lay(cluster);
       await cluster.startAll();
       await cluster.untilInSync();
-      await body({ cluster, ways, image, seed: seedFor(t), say: (text) => t.diagnostic(text) });
+      await body({ cluster, ways, image: ways.image, seed: seedFor(t), say: (text) => t.diagnostic(text) });
     },
   );
 }

@@ -5,23 +5,16 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import type { Cluster } from '../cluster.ts';
 import { sleep } from '../line.ts';
-import type { Prng } from '../prng.ts';
-import type { Tally } from './tally.ts';
-
-export interface World {
-  readonly cluster: Cluster;
-  readonly chance: Prng;
-  readonly tally: Tally;
-  /** The directory of the medium when it is a small file system of its own; null when it cannot be filled here. */
-  readonly small: string | null;
-}
+import type { Way } from '../ways.ts';
+import type { World } from './world.ts';
 
 export interface Failure {
   readonly name: string;
   /** How often it is drawn, among the others. */
   readonly weight: number;
+  /** Whether it can happen in that world; always, if left out. */
+  readonly fits?: (world: World) => boolean;
   /** Lets it happen. Gives what happened, in a few words. */
   run(world: World): Promise<string>;
 }
@@ -59,6 +52,23 @@ const killBoth: Failure = {
     await sleep(ms);
     cluster.server(name).start();
     return `kill -9 of ${name} and its supervisor, started again after ${ms} ms`;
+  },
+};
+
+/** The server is killed while its supervisor sees and says nothing: the lease or the lock has to do. */
+const killUnreported: Failure = {
+  name: 'kill unreported',
+  weight: 2,
+  async run(world) {
+    const { cluster, chance, tally } = world;
+    const name = anyone(world);
+    cluster.server(name).signal('SIGSTOP');
+    cluster.server(name).signalServer('SIGKILL');
+    tally.counts.kills += 1;
+    const ms = chance.below(3_000);
+    await sleep(ms);
+    cluster.server(name).signal('SIGCONT');
+    return `kill -9 of ${name}, its supervisor frozen for ${ms} ms`;
   },
 };
 
@@ -126,10 +136,10 @@ const stop: Failure = {
 /** The medium has no room for a while: neither for data nor for records. */
 const fill: Failure = {
   name: 'fill',
-  weight: 2,
+  weight: 4,
+  fits: ({ small }) => small !== null,
   async run({ chance, tally, small }) {
-    if (small === null) return 'nothing: the medium is not ours to fill';
-    const file = path.join(small, 'filler');
+    const file = path.join(small ?? '', 'filler');
     const ms = chance.between(200, 3_000);
     try {
       execFileSync('dd', ['if=/dev/zero', `of=${file}`, 'bs=64k'], { stdio: 'ignore' });
@@ -143,25 +153,106 @@ const fill: Failure = {
   },
 };
 
+const hasWays = ({ ways }: World): boolean => ways !== null;
+
+/** One way to the medium, or all of them. */
+function someWays({ ways, chance, cluster }: World): { readonly chosen: readonly Way[]; readonly whose: string } {
+  const name = chance.pick([...cluster.servers.keys()]);
+  if (ways === null) return { chosen: [], whose: 'nobody' };
+  return chance.chance(25) ? { chosen: ways.all, whose: 'everybody' } : { chosen: [ways.get(name)], whose: name };
+}
+
+const fail: Failure = {
+  name: 'I/O errors',
+  weight: 6,
+  fits: hasWays,
+  async run(world) {
+    const { chosen, whose } = someWays(world);
+    const ms = world.chance.between(200, 7_000);
+    for (const way of chosen) way.fail();
+    world.tally.counts.errors += 1;
+    await sleep(ms);
+    for (const way of chosen) way.heal();
+    return `EIO for ${whose} for ${ms} ms`;
+  },
+};
+
+const hang: Failure = {
+  name: 'hang',
+  weight: 6,
+  fits: hasWays,
+  async run(world) {
+    const { chosen, whose } = someWays(world);
+    const ms = world.chance.chance(50) ? world.chance.between(200, 2_500) : world.chance.between(5_000, 12_000);
+    for (const way of chosen) way.hang();
+    world.tally.counts.hangs += 1;
+    await sleep(ms);
+    for (const way of chosen) way.heal();
+    return `the medium hangs for ${whose} for ${ms} ms`;
+  },
+};
+
+/** Slow, but alive: it works for a few ms at a time. */
+const slow: Failure = {
+  name: 'slow',
+  weight: 4,
+  fits: hasWays,
+  async run(world) {
+    const { chosen, whose } = someWays(world);
+    const { chance, tally } = world;
+    const ms = chance.between(1_000, 5_000);
+    const pauseMs = chance.between(50, 600);
+    const endMs = performance.now() + ms;
+    tally.counts.slows += 1;
+    while (performance.now() < endMs) {
+      for (const way of chosen) way.hang();
+      await sleep(pauseMs);
+      for (const way of chosen) way.heal();
+      await sleep(10);
+    }
+    for (const way of chosen) way.heal();
+    return `the medium slow for ${whose}, ${pauseMs} ms a time, for ${ms} ms`;
+  },
+};
+
 /** Two at a time, which is where the interesting ones are. */
 const together: Failure = {
   name: 'together',
-  weight: 3,
+  weight: 5,
   async run(world) {
-    const pair = [world.chance.pick([cut, freeze, fill]), world.chance.pick([kill, cut, kill])] as const;
-    const [first, second] = pair;
-    const both = await Promise.all([first.run(world), sleep(world.chance.below(1_500)).then(() => second.run(world))]);
+    const { chance } = world;
+    const first = pickFitting(world, [cut, freeze, fill, fail, hang, slow]);
+    const second = pickFitting(world, [kill, cut, killUnreported, freeze]);
+    const later = sleep(chance.below(1_500)).then(() => second.run(world));
+    const both = await Promise.all([first.run(world), later]);
     return both.join(', and meanwhile ');
   },
 };
 
-const ALL: readonly Failure[] = [kill, killBoth, freeze, cut, takeover, stop, fill, together];
+const pickFitting = (world: World, some: readonly Failure[]): Failure =>
+  world.chance.pick(some.filter((one) => one.fits?.(world) ?? true));
 
-/** One of them, by weight. */
-export function drawFailure(chance: Prng): Failure {
-  const total = ALL.reduce((sum, { weight }) => sum + weight, 0);
-  let left = chance.below(total);
-  for (const failure of ALL) {
+const ALL: readonly Failure[] = [
+  kill,
+  killBoth,
+  killUnreported,
+  freeze,
+  cut,
+  takeover,
+  stop,
+  fill,
+  fail,
+  hang,
+  slow,
+  together,
+];
+
+/** One of those that can happen in the world, by weight. */
+export function drawFailure(world: World): Failure {
+  const fitting = ALL.filter((one) => one.fits?.(world) ?? true);
+  const total = fitting.reduce((sum, { weight }) => sum + weight, 0);
+  let left = world.chance.below(total);
+  for (const failure of fitting) {
     left -= failure.weight;
     if (left < 0) return failure;
   }

@@ -1,28 +1,27 @@
 /**
- * `npm run torture -- --minutes M [--seed N]`: a pair of real servers under their supervisors, a client that verifies
- * everything it is told, and failures of every kind at random moments, one after the other and two at a time. It prints
- * the seed first and last, each failure as it happens, and a tally. It ends with 0 only when no acknowledged write was
- * lost, no read was stale, and the pair was in sync again after each failure, by itself.
+ * `npm run torture -- --minutes M [--seed N]`: real servers under their supervisors, a client that verifies everything it
+ * is told, and failures of every kind at random moments, one after the other and two at a time. Every minute or so a new
+ * cluster of another kind takes the place of the one before (world.ts). It prints the seed first and last, each failure
+ * as it happens, and a tally. It ends with 0 only when no acknowledged write was lost, no read was stale, and the cluster
+ * was in sync again after each failure, by itself.
  *
  * The seed repeats what is drawn, not the processes' timing: a run is not repeated exactly.
  */
-import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { Cluster } from '../cluster.ts';
 import { sleep } from '../line.ts';
 import { compareImage, Oracle } from '../oracle.ts';
 import { Prng } from '../prng.ts';
 import { drawFailure } from './failures.ts';
 import { Tally } from './tally.ts';
+import { buildWorld, noWays, type World } from './world.ts';
 
-/** How long the pair may take to be in sync again, ms. */
-const HEAL_MS = 60_000;
+/** How long the cluster may take to be in sync again, ms. */
+const HEAL_MS = 90_000;
 /** Failures between two full checks. */
 const CHECK_EVERY = 4;
+/** A world lasts about so long, ms. */
+const WORLD_MS = 60_000;
 
 const say = (text: string): void => void process.stdout.write(`${new Date().toISOString().slice(11, 23)}  ${text}\n`);
 
@@ -37,57 +36,50 @@ function readOptions(): { readonly minutes: number; readonly seed: number } {
   return { minutes, seed };
 }
 
-/** A small file system for the medium, so that it can be filled; null without the right to mount one. */
-function makeSmallMedium(): string | null {
-  const directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-torture-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'holdfast-torture', directory], { stdio: 'ignore' });
-    return directory;
-  } catch {
-    rmSync(directory, { recursive: true, force: true });
-    return null;
-  }
-}
-
-function removeSmallMedium(directory: string | null): void {
-  if (directory === null) return;
-  execFileSync('umount', ['-l', directory]);
-  rmSync(directory, { recursive: true, force: true });
-}
-
-async function torture(minutes: number, seed: number): Promise<boolean> {
+async function torture(minutes: number, seed: number, tally: Tally): Promise<boolean> {
   const chance = new Prng(seed);
-  const tally = new Tally();
-  const small = makeSmallMedium();
-  if (small === null) say('no fills: a small file system cannot be mounted here (needs root)');
-  const cluster = await Cluster.make({
-    wires: true,
-    ownAddresses: true,
-    supervised: true,
-    ...(small === null ? {} : { medium: { path: () => small } }),
+  const without = noWays();
+  if (without !== null) say(`no I/O errors, no hangs: ${without}`);
+  const endMs = performance.now() + minutes * 60_000;
+  for (let turn = 0; performance.now() < endMs; turn += 1) {
+    const kind = turn % 2 === 0 && without === null ? 'ways' : 'directory';
+    const world = await buildWorld(kind, chance, tally);
+    say(`--- ${world.name}${kind === 'directory' && world.small === null ? ' (needs root to be filled)' : ''}`);
+    const whole = await tortureOne(world, seed + turn, Math.min(endMs, performance.now() + WORLD_MS));
+    await world.end();
+    if (!whole) return false;
+  }
+  return true;
+}
+
+async function tortureOne(world: World, seed: number, endMs: number): Promise<boolean> {
+  const { cluster, chance, tally } = world;
+  const { host, ports, name } = cluster.volume();
+  const mayFail = world.ways !== null;
+  const oracle = await Oracle.open({
+    host,
+    ports,
+    exportName: name,
+    seed,
+    patienceMs: 2_000,
+    mayBeFull: world.small !== null,
+    mayFail,
   });
-  let oracle: Oracle | null = null;
+  world.oracle = oracle;
   try {
-    await cluster.createVolumes();
-    await cluster.startAll();
-    await cluster.untilInSync();
-    const { host, ports, name } = cluster.volume();
-    oracle = await Oracle.open({ host, ports, exportName: name, seed, patienceMs: 2_000, mayBeFull: true });
-    const world = { cluster, chance, tally, small };
-    const endMs = performance.now() + minutes * 60_000;
     for (let round = 1; performance.now() < endMs; round += 1) {
       oracle.run();
       await sleep(chance.between(200, 1_500));
       oracle.takePauseMs();
-      const what = await drawFailure(chance).run(world);
+      const what = await drawFailure(world).run(world);
       await cluster.untilInSync('disk', undefined, HEAL_MS);
       await answers(oracle, 50);
       const pauseMs = oracle.takePauseMs();
       tally.pause(pauseMs);
       say(`${what}: clients waited ${pauseMs} ms`);
-      if (round % CHECK_EVERY === 0) await check(cluster, oracle, small, tally);
+      if (round % CHECK_EVERY === 0) await check(world, oracle);
     }
-    await check(cluster, oracle, small, tally);
+    await check(world, oracle);
     cluster.mustBeFreeOfBugs();
     return true;
   } catch (error) {
@@ -95,16 +87,7 @@ async function torture(minutes: number, seed: number): Promise<boolean> {
     say(`FAILED: ${(error as Error).message}`);
     return false;
   } finally {
-    const counts = oracle?.counts ?? { written: 0, read: 0, abandoned: 0, resent: 0, full: 0 };
-    const findings = oracle === null ? 0 : oracle.history.findings.length + oracle.errors.length;
-    say(tally.done());
-    say(
-      `writes acknowledged ${counts.written}, reads ${counts.read}, sent again ${counts.resent}, refused as full ${counts.full}`,
-    );
-    say(`lost or stale ${findings}; ${tally.pauses()}`);
-    await oracle?.close();
-    await cluster.end();
-    removeSmallMedium(small);
+    tally.seen(oracle);
   }
 }
 
@@ -122,17 +105,22 @@ async function answers(oracle: Oracle, count: number): Promise<void> {
   }
 }
 
-async function check(cluster: Cluster, oracle: Oracle, small: string | null, tally: Tally): Promise<void> {
+/** The whole volume is read and judged, and what is on the medium compared with it. */
+async function check({ cluster, tally, image }: World, oracle: Oracle): Promise<void> {
   const content = await oracle.verify();
   await cluster.untilInSync('disk', undefined, HEAL_MS);
   await cluster.untilDrained();
-  const { image } = cluster.volume();
-  await compareImage(content, small === null ? image : path.join(small, 'volumes', 'disk', 'disk.img'));
+  await compareImage(content, image);
   tally.counts.checks += 1;
 }
 
 const { minutes, seed } = readOptions();
 say(`torture for ${minutes} minutes, seed ${seed}`);
-const whole = await torture(minutes, seed);
+const tally = new Tally();
+const whole = await torture(minutes, seed, tally).catch((error: unknown) => {
+  say(`FAILED: ${(error as Error).message}`);
+  return false;
+});
+for (const line of tally.lines()) say(line);
 say(`${whole ? 'nothing was lost' : 'FAILED'}; seed ${seed}`);
 process.exit(whole ? 0 : 1);
