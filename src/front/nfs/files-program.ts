@@ -9,18 +9,18 @@ import type { Epoch, VolumeName } from '../../base/names.ts';
 import type { VolumeService } from '../../ports/service.ts';
 import type { ObjectId, TreeLimits } from '../../ports/tree.ts';
 import { encodeResult } from '../../wire/nfs/table.ts';
-import type { NfsResult } from '../../wire/nfs/results.ts';
-import { Unanswered, failureOf, isFailure, type Outcome } from './faults.ts';
+import { Unanswered, failureOf, isFailure } from './faults.ts';
 import { Handles } from './handles.ts';
 import { AuthorityCall, Calls, crash, type Later } from './on-tree.ts';
-import { actorOf } from './permissions.ts';
-import { plainOutcome, recordedOutcome, type RecordedArguments } from './procedures/table.ts';
+import { actorOf, type Actor } from './permissions.ts';
+import { plainOutcome, recordedOutcome, type PlainArguments, type RecordedArguments } from './procedures/table.ts';
 import { read } from './procedures/read.ts';
 import { isRecorded } from './procedures/setattr.ts';
 import { write } from './procedures/write.ts';
 import type { NfsCall, NfsExport, NfsLog, NfsProgram, NfsProgramFactory, NfsReply } from './program.ts';
 import { Recording, askerOf } from './recording.ts';
 import { recover } from './replies/recovery.ts';
+import { Scope } from './scope.ts';
 import { Volume, type CacheLimits } from './volume.ts';
 
 export interface FilesProgramOptions {
@@ -151,7 +151,7 @@ export class FilesProgram implements NfsProgram {
       case 'fsinfo':
       case 'pathconf':
       case 'commit':
-        return this.#answer(volume, plainOutcome(volume, asked, actor), reply);
+        return this.#answer(volume, asked, actor, reply);
     }
   }
 
@@ -167,8 +167,10 @@ export class FilesProgram implements NfsProgram {
   }
 
   /** Sends what a procedure came to, when that is authorised. */
-  #answer(volume: Volume, coming: Promise<Outcome<NfsResult>>, reply: NfsReply): void {
-    coming.then((outcome) => {
+  #answer(volume: Volume, asked: PlainArguments, actor: Actor, reply: NfsReply): void {
+    const scope = new Scope();
+    plainOutcome(volume, asked, actor, scope).then((outcome) => {
+      scope.letGo();
       if (outcome instanceof Unanswered) return this.#drop(reply, outcome.why);
       volume.whenAuthorised((failure) => {
         if (failure === null) reply.send(outcome);

@@ -31,6 +31,7 @@ export class Inodes {
   /** Inodes evicted so far; of these, with undestaged data. */
   #evicted = 0;
   #evictedDirty = 0;
+  #evicting = false;
 
   constructor(service: VolumeService, calls: Calls, handles: Handles, nowNs: () => bigint, most: number) {
     this.#service = service;
@@ -109,11 +110,21 @@ export class Inodes {
 
   #add(id: ObjectId, attributes: Attributes, pending: PendingObject | null): Inode {
     assert(!this.#byId.has(id), 'an object has one inode');
-    if (this.#byId.size >= this.#most) this.#evict();
+    if (this.#byId.size >= this.#most) this.#evictSoon();
     const inode = new Inode(id, this.#handles.encode(id), this.#handles.fsid, attributes, pending, this.#nowNs());
     this.#byId.set(id, inode);
     this.#byHandle.set(inode.handle.toString('latin1'), inode);
     return inode;
+  }
+
+  /** Not in this turn: who was just given an inode holds on to it before the turn ends. */
+  #evictSoon(): void {
+    if (this.#evicting) return;
+    this.#evicting = true;
+    setImmediate(() => {
+      this.#evicting = false;
+      for (let over = this.#byId.size - this.#most; over > 0; over -= 1) this.#evict();
+    });
   }
 
   /** Second chance, from the oldest on: who is held or was looked at lately goes to the end, dirty ones once more. */

@@ -10,6 +10,7 @@ import type { Entry } from '../../wire/nfs/results.ts';
 import { failureOf, isFailure, type Failure } from './faults.ts';
 import type { Inode } from './inode.ts';
 import { May, permits, type Actor } from './permissions.ts';
+import type { Scope } from './scope.ts';
 import type { Volume } from './volume.ts';
 
 export const LISTING_BYTES_PREFERRED = 64 << 10;
@@ -34,8 +35,9 @@ export async function listable(
   volume: Volume,
   asked: { readonly handle: Buffer; readonly cookie: bigint; readonly verifier: bigint },
   actor: Actor,
+  scope: Scope,
 ): Promise<{ readonly directory: Inode | Failure; readonly failure: Failure | null }> {
-  const directory = await volume.directory(asked.handle);
+  const directory = await volume.directory(asked.handle, scope);
   if (isFailure(directory)) return { directory, failure: directory };
   const wrongCookie = asked.cookie !== 0n && asked.verifier !== COOKIE_VERIFIER;
   if (wrongCookie) return { directory, failure: NfsStatus.badCookie };
@@ -56,13 +58,14 @@ export interface Taken {
 export async function list(
   volume: Volume,
   directory: Inode,
+  scope: Scope,
   cookie: bigint,
   bytes: number,
   entryBytes: number,
   take: (batch: readonly Entry[]) => Promise<Taken | Failure>,
 ): Promise<boolean | Failure> {
   let at = cookie;
-  const dots = await dotEntries(volume, directory, at);
+  const dots = await dotEntries(volume, directory, scope, at);
   if (isFailure(dots)) return dots;
   if (dots.length > 0) {
     const taken = await take(dots);
@@ -93,11 +96,11 @@ const shifted = ({ name, fileNumber, cookie }: DirectoryEntry): Entry => ({
   cookie: cookie + BEHIND_DOT_DOT,
 });
 
-async function dotEntries(volume: Volume, directory: Inode, cookie: bigint): Promise<Entry[] | Failure> {
+async function dotEntries(volume: Volume, directory: Inode, scope: Scope, cookie: bigint): Promise<Entry[] | Failure> {
   const entries: Entry[] = [];
   if (cookie < BEHIND_DOT) entries.push({ name: DOT, fileNumber: directory.fileNumber, cookie: BEHIND_DOT });
   if (cookie >= BEHIND_DOT_DOT) return entries;
-  const parent = await volume.lookup(directory, DOT_DOT);
+  const parent = await volume.lookup(directory, DOT_DOT, scope);
   if (isFailure(parent)) return parent;
   const { fileNumber } = parent ?? directory;
   entries.push({ name: DOT_DOT, fileNumber, cookie: BEHIND_DOT_DOT });

@@ -11,6 +11,7 @@ import type { NfsCall } from './program.ts';
 import { carriedOut } from './replies/settle.ts';
 import type { Kept } from './replies/ring.ts';
 import { DIGEST_BYTES, type Asker, type ChangeIntent, type Intent } from './replies/slot.ts';
+import { Scope } from './scope.ts';
 import type { Volume } from './volume.ts';
 
 /** The call had been carried out, but what came of it was not told. */
@@ -19,7 +20,7 @@ export const ALREADY = Symbol('carried out already');
 /** A medium in trouble is tried so often, with a pause in between: five seconds. */
 const ATTEMPTS = 25;
 
-export class Recording {
+export class Recording extends Scope {
   /** Null: of a kind that is not recorded. */
   readonly kept: Kept | null;
   readonly #volume: Volume;
@@ -28,6 +29,7 @@ export class Recording {
   readonly #atEnd: (() => void)[] = [];
 
   constructor(volume: Volume, call: NfsCall, kept: Kept | null) {
+    super();
     this.#volume = volume;
     this.#call = call;
     this.kept = kept;
@@ -49,6 +51,7 @@ export class Recording {
   /** The request has ended: its reply is mirrored, or it has changed nothing. */
   end(): void {
     for (const undo of this.#atEnd.splice(0)) undo();
+    this.letGo();
     for (const keys of this.#locks.splice(0)) this.#volume.locks.release(keys);
   }
 

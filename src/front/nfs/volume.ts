@@ -4,7 +4,7 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { VolumeService } from '../../ports/service.ts';
-import type { TreeLimits } from '../../ports/tree.ts';
+import type { ObjectId, TreeLimits } from '../../ports/tree.ts';
 import { NfsStatus } from '../../wire/nfs/types.ts';
 import type { SetTime, WccBefore, WccData } from '../../wire/nfs/types.ts';
 import { DirectoryNames } from './directory-names.ts';
@@ -19,6 +19,7 @@ import { AuthorityCall, crash } from './on-tree.ts';
 import type { Calls, Tree } from './on-tree.ts';
 import type { NfsExport } from './program.ts';
 import { Ring } from './replies/ring.ts';
+import type { Scope } from './scope.ts';
 
 /** How much of a volume's tree is kept in memory. */
 export interface CacheLimits {
@@ -77,13 +78,20 @@ export class Volume {
   // ---- looking
 
   /** The object of a handle. */
-  object(handle: Buffer): Promise<Inode | Failure> {
-    return this.inodes.ofHandle(handle);
+  async object(handle: Buffer, scope: Scope): Promise<Inode | Failure> {
+    const inode = await this.inodes.ofHandle(handle);
+    return isFailure(inode) ? inode : scope.hold(inode);
+  }
+
+  /** The object of an id. */
+  async ofId(id: ObjectId, scope: Scope): Promise<Inode | Failure> {
+    const inode = await this.inodes.ofId(id);
+    return isFailure(inode) ? inode : scope.hold(inode);
   }
 
   /** The directory of a handle. */
-  async directory(handle: Buffer): Promise<Inode | Failure> {
-    const inode = await this.inodes.ofHandle(handle);
+  async directory(handle: Buffer, scope: Scope): Promise<Inode | Failure> {
+    const inode = await this.object(handle, scope);
     if (isFailure(inode)) return inode;
     return inode.type === 'directory' ? inode : NfsStatus.notdir;
   }
@@ -93,13 +101,13 @@ export class Volume {
   }
 
   /** The object of that name, or null when the name is free. Permissions are the caller's matter. */
-  async lookup(directory: Inode, name: Buffer): Promise<Inode | Failure | null> {
+  async lookup(directory: Inode, name: Buffer, scope: Scope): Promise<Inode | Failure | null> {
     if (isDot(name)) return directory;
     const parent = isDotDot(name);
     const known = parent ? undefined : this.names.get(directory, name);
     if (known === null) return null;
     if (known !== undefined) {
-      const inode = await this.inodes.ofId(known);
+      const inode = await this.ofId(known, scope);
       if (inode !== NfsStatus.stale) return inode;
       this.names.forget(directory, name);
     }
@@ -113,7 +121,8 @@ export class Volume {
       return null;
     }
     if (!parent) this.names.keep(directory, name, found.id, namesMark);
-    return this.inodes.found(found, mark);
+    const inode = await this.inodes.found(found, mark);
+    return isFailure(inode) ? inode : scope.hold(inode);
   }
 
   /** A failure that met an operation on `inode`: when the object is gone, that is remembered. */
@@ -153,10 +162,12 @@ export class Volume {
   freshenUsed(inode: Inode): void {
     if (!inode.usedIsEstimate || !inode.settledAll || this.service.pending(inode.id) !== null) return;
     const { changes } = inode;
+    inode.pins += 1;
     inode.usedIsEstimate = false;
     void this.calls
       .once((tree) => tree.attributes(inode.id))
       .then((found) => {
+        inode.pins -= 1;
         if (inode.changes !== changes) inode.usedIsEstimate = true;
         else if (!(found instanceof Fault)) inode.usedBytes = found.usedBytes;
       }, crash);

@@ -7,8 +7,8 @@ import { failed, type Procedure } from './procedure.ts';
 /** What reads and writes are best multiples of: a page. */
 const MULTIPLE_BYTES = 4096;
 
-export const fsinfo: Procedure<'fsinfo'> = async (volume, { handle }) => {
-  const inode = await volume.object(handle);
+export const fsinfo: Procedure<'fsinfo'> = async (volume, { handle }, _actor, scope) => {
+  const inode = await volume.object(handle, scope);
   if (isFailure(inode)) return failed(inode, (status) => ({ procedure: 'fsinfo', status, attributes: null }));
   const { read, write } = volume.payloadBytes;
   return {

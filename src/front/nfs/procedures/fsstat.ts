@@ -4,8 +4,8 @@ import { NfsStatus } from '../../../wire/nfs/types.ts';
 import { failureOf, isFailure } from '../faults.ts';
 import { failed, type Procedure } from './procedure.ts';
 
-export const fsstat: Procedure<'fsstat'> = async (volume, { handle }) => {
-  const inode = await volume.object(handle);
+export const fsstat: Procedure<'fsstat'> = async (volume, { handle }, _actor, scope) => {
+  const inode = await volume.object(handle, scope);
   if (isFailure(inode)) return failed(inode, (status) => ({ procedure: 'fsstat', status, attributes: null }));
   const usage = await volume.calls.look((tree) => tree.usage());
   if (usage instanceof Fault)

@@ -9,14 +9,15 @@ import { isDot, isDotDot } from '../name-rules.ts';
 import { May, mayAdd, permits } from '../permissions.ts';
 import { ALREADY, type Recording } from '../recording.ts';
 import type { Intent } from '../replies/slot.ts';
+import type { Scope } from '../scope.ts';
 import { NO_WCC, unchanged, wccSince, type Volume } from '../volume.ts';
 import { failed, type RecordedProcedure } from './procedure.ts';
 
 export type LinkIntent = Extract<Intent, { readonly kind: 'link' }>;
 
 export const link: RecordedProcedure<'link'> = async (volume, asked, actor, recording) => {
-  const inode = await volume.object(asked.handle);
-  const directory = await volume.directory(asked.directory);
+  const inode = await volume.object(asked.handle, recording);
+  const directory = await volume.directory(asked.directory, recording);
   const fail = (failure: Failure): Outcome<LinkResult> =>
     failed(failure, (status) => result(status, inode, unchanged(directory)));
   if (isFailure(inode)) return fail(inode);
@@ -28,7 +29,7 @@ export const link: RecordedProcedure<'link'> = async (volume, asked, actor, reco
   const gone = await recording.lock([volume.nameKey(directory, name)]);
   if (gone !== null) return fail(gone);
   if (!permits(actor, directory, May.execute)) return fail(NfsStatus.acces);
-  const existing = await volume.lookup(directory, name);
+  const existing = await volume.lookup(directory, name, recording);
   if (isFailure(existing)) return fail(existing);
   if (existing !== null) return fail(NfsStatus.exist);
   if (volume.exported.readOnly) return fail(NfsStatus.rofs);
@@ -48,16 +49,14 @@ async function carryOut(
 ): Promise<Outcome<LinkResult>> {
   const { name } = intent;
   directory.beginNameChange();
-  inode.pins += 1;
   const linked = await recording.carryOut(intent, async (tree) => {
     const fault = await tree.link(inode.id, directory.id, name);
     if (fault !== null) return fault;
     return { inode: await volume.refreshed(tree, inode), directory: await volume.refreshed(tree, directory) };
   });
-  inode.pins -= 1;
   directory.endNameChange();
   volume.names.forget(directory, name);
-  if (linked === ALREADY) return linkedBefore(volume, intent);
+  if (linked === ALREADY) return linkedBefore(volume, intent, recording);
   if (linked instanceof Fault)
     return failed(failureOf(linked), (status) => result(status, inode, unchanged(directory)));
   volume.names.set(directory, name, inode.id);
@@ -68,10 +67,10 @@ async function carryOut(
 }
 
 /** The answer to a request that was carried out at an unknown moment. */
-export async function linkedBefore(volume: Volume, intent: LinkIntent): Promise<Outcome<LinkResult>> {
-  const inode = await volume.inodes.ofId(intent.id);
+export async function linkedBefore(volume: Volume, intent: LinkIntent, scope: Scope): Promise<Outcome<LinkResult>> {
+  const inode = await volume.ofId(intent.id, scope);
   if (!isFailure(inode)) await volume.changedBefore(inode, 'attributes');
-  const directory = await volume.inodes.ofId(intent.directory);
+  const directory = await volume.ofId(intent.directory, scope);
   if (isFailure(directory)) return result(NfsStatus.ok, inode, NO_WCC);
   await volume.changedBefore(directory, 'names');
   return result(NfsStatus.ok, inode, { before: null, after: directory.stale ? null : directory.shown() });

@@ -10,6 +10,7 @@ import { isDot, isDotDot } from '../name-rules.ts';
 import { May, attributesOfNew, mayAdd, permits, type Actor } from '../permissions.ts';
 import { ALREADY, type Recording } from '../recording.ts';
 import type { MakeIntent } from '../replies/slot.ts';
+import type { Scope } from '../scope.ts';
 import { NO_WCC, unchanged, wccSince, type Volume } from '../volume.ts';
 import { failed } from './procedure.ts';
 
@@ -30,7 +31,7 @@ export async function make(
   recording: Recording,
   making: Making,
 ): Promise<Outcome<Made | NotMade>> {
-  const directory = await volume.directory(handle);
+  const directory = await volume.directory(handle, recording);
   const fail = (failure: Failure): Outcome<NotMade> => notMade(failure, unchanged(directory));
   if (isFailure(directory)) return fail(directory);
   const wrong = volume.nameError(name) ?? (isDot(name) || isDotDot(name) ? NfsStatus.exist : null);
@@ -38,7 +39,7 @@ export async function make(
   const gone = await recording.lock([volume.nameKey(directory, name)]);
   if (gone !== null) return fail(gone);
   if (!permits(actor, directory, May.execute)) return fail(NfsStatus.acces);
-  const existing = await volume.lookup(directory, name);
+  const existing = await volume.lookup(directory, name, recording);
   if (isFailure(existing)) return fail(existing);
   if (existing !== null) return making.taken === null ? fail(NfsStatus.exist) : making.taken(directory, existing);
   if (volume.exported.readOnly) return fail(NfsStatus.rofs);
@@ -65,12 +66,12 @@ async function carryOut(
     return object instanceof Fault ? object : { object, refresh: await volume.refreshed(tree, directory) };
   });
   directory.endNameChange();
-  if (made === ALREADY) return madeBefore(volume, intent);
+  if (made === ALREADY) return madeBefore(volume, intent, recording);
   if (made instanceof Fault) {
     volume.names.forget(directory, name);
     return notMade(volume.goneOr(directory, failureOf(made)), unchanged(directory));
   }
-  const inode = volume.inodes.made(made.object);
+  const inode = recording.hold(volume.inodes.made(made.object));
   volume.names.set(directory, name, inode.id);
   const { before } = directory;
   made.refresh('names');
@@ -87,12 +88,12 @@ async function resize(volume: Volume, inode: Inode, { sizeBytes }: MakeIntent): 
 }
 
 /** The answer to a request that was carried out at an unknown moment: after a takeover, or when the medium was in trouble. */
-export async function madeBefore(volume: Volume, intent: MakeIntent): Promise<Outcome<Made | NotMade>> {
-  const directory = await volume.inodes.ofId(intent.directory);
+export async function madeBefore(volume: Volume, intent: MakeIntent, scope: Scope): Promise<Outcome<Made | NotMade>> {
+  const directory = await volume.ofId(intent.directory, scope);
   if (isFailure(directory)) return notMade(directory, NO_WCC);
   await volume.changedBefore(directory, 'names');
   volume.names.forget(directory, intent.name);
-  const inode = await volume.lookup(directory, intent.name);
+  const inode = await volume.lookup(directory, intent.name, scope);
   const wcc: WccData = { before: null, after: directory.shown() };
   if (inode === null) return notMade(NfsStatus.serverfault, wcc);
   if (isFailure(inode)) return notMade(inode, wcc);

@@ -7,6 +7,7 @@ import type { ResultOf } from '../../../wire/nfs/results.ts';
 import { Unanswered, type Failure, type Outcome } from '../faults.ts';
 import type { Actor } from '../permissions.ts';
 import type { Recording } from '../recording.ts';
+import type { Scope } from '../scope.ts';
 import type { Volume } from '../volume.ts';
 
 /** A procedure that changes nothing, or nothing that matters twice. */
@@ -14,6 +15,7 @@ export type Procedure<P extends ProcedureName> = (
   volume: Volume,
   asked: ArgumentsOf<P>,
   actor: Actor,
+  scope: Scope,
 ) => Promise<Outcome<ResultOf<P>>>;
 
 /** A procedure that must not be carried out twice. */

@@ -106,7 +106,11 @@ class ReadJob implements ReadRequest {
 
 /** An error is an answer like any other: it needs authority. */
 function refuse(volume: Volume, inode: Inode | null, failure: Failure, reply: NfsReply): void {
-  volume.whenAuthorised((fault) => tell(inode, fault ?? failure, reply));
+  if (inode !== null) inode.pins += 1;
+  volume.whenAuthorised((fault) => {
+    if (inode !== null) inode.pins -= 1;
+    tell(inode, fault ?? failure, reply);
+  });
 }
 
 function tell(inode: Inode | null, failure: Failure, reply: NfsReply): void {

@@ -9,8 +9,8 @@ import { failed, type Procedure } from './procedure.ts';
 /** An entry with a name of ordinary length. */
 const USUAL_BYTES = entryBytes(16);
 
-export const readdir: Procedure<'readdir'> = async (volume, asked, actor) => {
-  const { directory, failure } = await listable(volume, asked, actor);
+export const readdir: Procedure<'readdir'> = async (volume, asked, actor, scope) => {
+  const { directory, failure } = await listable(volume, asked, actor, scope);
   const fail = (why: Failure): Outcome<ReaddirResult> =>
     failed(why, (status) => ({
       procedure: 'readdir',
@@ -22,7 +22,7 @@ export const readdir: Procedure<'readdir'> = async (volume, asked, actor) => {
   const most = Math.min(asked.count, LISTING_BYTES_MOST);
   const entries: Entry[] = [];
   let bytes = LISTING_BYTES;
-  const eof = await list(volume, directory, asked.cookie, most, USUAL_BYTES, (batch) => {
+  const eof = await list(volume, directory, scope, asked.cookie, most, USUAL_BYTES, (batch) => {
     let taken = 0;
     for (const entry of batch) {
       const more = entryBytes(entry.name.length);

@@ -11,6 +11,7 @@ import { Unanswered, failureOf, isFailure, isTrouble, type Failure, type Outcome
 import type { Inode } from '../inode.ts';
 import { COOKIE_VERIFIER, LISTING_BYTES_MOST, list, listable } from '../listing.ts';
 import { isDot, isDotDot } from '../name-rules.ts';
+import type { Scope } from '../scope.ts';
 import type { Volume } from '../volume.ts';
 import { failed, type Procedure } from './procedure.ts';
 
@@ -19,8 +20,8 @@ const USUAL_BYTES = entryPlusBytes(16, true, 32);
 /** Names looked up in one call: I/O of other requests comes in between. */
 const LOOKED_UP_AT_ONCE = 128;
 
-export const readdirplus: Procedure<'readdirplus'> = async (volume, asked, actor) => {
-  const { directory, failure } = await listable(volume, asked, actor);
+export const readdirplus: Procedure<'readdirplus'> = async (volume, asked, actor, scope) => {
+  const { directory, failure } = await listable(volume, asked, actor, scope);
   const fail = (why: Failure): Outcome<ReaddirplusResult> =>
     failed(why, (status) => ({
       procedure: 'readdirplus',
@@ -34,8 +35,8 @@ export const readdirplus: Procedure<'readdirplus'> = async (volume, asked, actor
   let bytes = LISTING_BYTES;
   let dirBytes = 0;
   const likely = Math.min(most, (asked.dirCount * USUAL_BYTES) / entryDirBytes(16));
-  const eof = await list(volume, directory, asked.cookie, likely, USUAL_BYTES, async (batch) => {
-    const inodes = await lookedUp(volume, directory, batch);
+  const eof = await list(volume, directory, scope, asked.cookie, likely, USUAL_BYTES, async (batch) => {
+    const inodes = await lookedUp(volume, directory, scope, batch);
     if (isFailure(inodes)) return inodes;
     let taken = 0;
     for (const entry of batch) {
@@ -61,6 +62,7 @@ export const readdirplus: Procedure<'readdirplus'> = async (volume, asked, actor
 async function lookedUp(
   volume: Volume,
   directory: Inode,
+  scope: Scope,
   batch: readonly Entry[],
 ): Promise<readonly (Inode | null)[] | Failure> {
   const inodes: (Inode | null)[] = new Array<Inode | null>(batch.length).fill(null);
@@ -71,14 +73,14 @@ async function lookedUp(
       unknown.push(at);
       continue;
     }
-    const inode = await volume.inodes.ofId(id);
+    const inode = await volume.ofId(id, scope);
     if (inode instanceof Unanswered) return inode;
     if (isFailure(inode)) unknown.push(at);
     else inodes[at] = inode;
   }
   for (let from = 0; from < unknown.length; from += LOOKED_UP_AT_ONCE) {
     const places = unknown.slice(from, from + LOOKED_UP_AT_ONCE);
-    const failure = await lookUp(volume, directory, batch, places, inodes);
+    const failure = await lookUp(volume, directory, scope, batch, places, inodes);
     if (failure !== null) return failure;
   }
   return inodes;
@@ -88,6 +90,7 @@ async function lookedUp(
 async function lookUp(
   volume: Volume,
   directory: Inode,
+  scope: Scope,
   batch: readonly Entry[],
   places: readonly number[],
   inodes: (Inode | null)[],
@@ -106,7 +109,7 @@ async function lookUp(
     if (!isDot(name) && !isDotDot(name)) volume.names.keep(directory, name, one.id, namesMark);
     const inode = await volume.inodes.found(one, mark);
     if (inode instanceof Unanswered) return inode;
-    inodes[at] = isFailure(inode) ? null : inode;
+    inodes[at] = isFailure(inode) ? null : scope.hold(inode);
   }
   return null;
 }

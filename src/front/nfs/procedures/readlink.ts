@@ -4,8 +4,8 @@ import { NfsStatus } from '../../../wire/nfs/types.ts';
 import { failureOf, isFailure } from '../faults.ts';
 import { failed, type Procedure } from './procedure.ts';
 
-export const readlink: Procedure<'readlink'> = async (volume, { handle }) => {
-  const inode = await volume.object(handle);
+export const readlink: Procedure<'readlink'> = async (volume, { handle }, _actor, scope) => {
+  const inode = await volume.object(handle, scope);
   if (isFailure(inode)) return failed(inode, (status) => ({ procedure: 'readlink', status, attributes: null }));
   if (inode.type !== 'symlink') return { procedure: 'readlink', status: NfsStatus.inval, attributes: inode.shown() };
   const to = await volume.calls.look((tree) => tree.readLink(inode.id));

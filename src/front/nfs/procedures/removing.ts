@@ -7,6 +7,7 @@ import type { Inode } from '../inode.ts';
 import { May, permits, removalError, type Actor } from '../permissions.ts';
 import { ALREADY, type Recording } from '../recording.ts';
 import type { Intent } from '../replies/slot.ts';
+import type { Scope } from '../scope.ts';
 import { NO_WCC, unchanged, wccSince, type Volume } from '../volume.ts';
 import { failed } from './procedure.ts';
 
@@ -25,7 +26,7 @@ export async function removeName(
   recording: Recording,
   what: 'directory' | 'other',
 ): Promise<Outcome<Removed>> {
-  const directory = await volume.directory(handle);
+  const directory = await volume.directory(handle, recording);
   const fail = (failure: Failure): Outcome<Removed> =>
     failed(failure, (status) => ({ status, directory: unchanged(directory) }));
   if (isFailure(directory)) return fail(directory);
@@ -34,7 +35,7 @@ export async function removeName(
   const gone = await recording.lock([volume.nameKey(directory, name)]);
   if (gone !== null) return fail(gone);
   if (!permits(actor, directory, May.execute)) return fail(NfsStatus.acces);
-  const victim = await volume.lookup(directory, name);
+  const victim = await volume.lookup(directory, name, recording);
   if (victim === null) return fail(NfsStatus.noent);
   if (isFailure(victim)) return fail(victim);
   if (volume.exported.readOnly) return fail(NfsStatus.rofs);
@@ -57,7 +58,6 @@ async function carryOut(
 ): Promise<Outcome<Removed>> {
   const { name } = intent;
   directory.beginNameChange();
-  victim.pins += 1;
   const removed = await recording.carryOut(intent, async (tree) => {
     const fault = await (victim.type === 'directory'
       ? tree.removeDirectory(directory.id, name)
@@ -65,10 +65,9 @@ async function carryOut(
     if (fault !== null) return fault;
     return { victim: await volume.refreshed(tree, victim), directory: await volume.refreshed(tree, directory) };
   });
-  victim.pins -= 1;
   directory.endNameChange();
   volume.names.forget(directory, name);
-  if (removed === ALREADY) return removedBefore(volume, intent);
+  if (removed === ALREADY) return removedBefore(volume, intent, recording);
   if (removed instanceof Fault)
     return failed(volume.goneOr(directory, failureOf(removed)), (status) => ({
       status,
@@ -83,10 +82,10 @@ async function carryOut(
 }
 
 /** The answer to a request that was carried out at an unknown moment. */
-export async function removedBefore(volume: Volume, intent: RemoveIntent): Promise<Outcome<Removed>> {
-  const victim = await volume.inodes.ofId(intent.id);
+export async function removedBefore(volume: Volume, intent: RemoveIntent, scope: Scope): Promise<Outcome<Removed>> {
+  const victim = await volume.ofId(intent.id, scope);
   if (!isFailure(victim)) await volume.changedBefore(victim, 'attributes');
-  const directory = await volume.inodes.ofId(intent.directory);
+  const directory = await volume.ofId(intent.directory, scope);
   if (isFailure(directory)) return { status: NfsStatus.ok, directory: NO_WCC };
   await volume.changedBefore(directory, 'names');
   return { status: NfsStatus.ok, directory: { before: null, after: directory.stale ? null : directory.shown() } };

@@ -12,6 +12,7 @@ import { isDot, isDotDot } from '../name-rules.ts';
 import { May, mayAdd, permits, removalError, type Actor } from '../permissions.ts';
 import { ALREADY, type Recording } from '../recording.ts';
 import type { Intent } from '../replies/slot.ts';
+import type { Scope } from '../scope.ts';
 import { NO_WCC, unchanged, wccSince, type Volume } from '../volume.ts';
 import { failed, type RecordedProcedure } from './procedure.ts';
 
@@ -24,8 +25,8 @@ interface Place {
 }
 
 export const rename: RecordedProcedure<'rename'> = async (volume, asked, actor, recording) => {
-  const from = await volume.directory(asked.from.directory);
-  const to = await volume.directory(asked.to.directory);
+  const from = await volume.directory(asked.from.directory, recording);
+  const to = await volume.directory(asked.to.directory, recording);
   const fail = (failure: Failure): Outcome<RenameResult> =>
     failed(failure, (status) => result(status, unchanged(from), unchanged(to)));
   if (isFailure(from)) return fail(from);
@@ -36,7 +37,7 @@ export const rename: RecordedProcedure<'rename'> = async (volume, asked, actor, 
   const target: Place = { directory: to, name: asked.to.name };
   const gone = await recording.lock([volume.nameKey(from, source.name), volume.nameKey(to, target.name)]);
   if (gone !== null) return fail(gone);
-  const found = await judge(volume, source, target, actor);
+  const found = await judge(volume, source, target, actor, recording);
   if (isFailure(found)) return fail(found);
   const { moved, replaced } = found;
   // Two names of one object, or one name twice: there is nothing to do.
@@ -64,14 +65,20 @@ function nameError(volume: Volume, { name }: NameIn): Failure | null {
 }
 
 /** What the names are, and whether they may be changed. */
-async function judge(volume: Volume, source: Place, target: Place, actor: Actor): Promise<Found | Failure> {
+async function judge(
+  volume: Volume,
+  source: Place,
+  target: Place,
+  actor: Actor,
+  scope: Scope,
+): Promise<Found | Failure> {
   const from = source.directory;
   const to = target.directory;
   if (!permits(actor, from, May.execute) || !permits(actor, to, May.execute)) return NfsStatus.acces;
-  const moved = await volume.lookup(from, source.name);
+  const moved = await volume.lookup(from, source.name, scope);
   if (moved === null) return NfsStatus.noent;
   if (isFailure(moved)) return moved;
-  const replaced = await volume.lookup(to, target.name);
+  const replaced = await volume.lookup(to, target.name, scope);
   if (isFailure(replaced)) return replaced;
   if (volume.exported.readOnly) return NfsStatus.rofs;
   const forbidden = removalError(actor, from, moved);
@@ -96,8 +103,6 @@ async function carryOut(
 ): Promise<Outcome<RenameResult>> {
   const from = source.directory;
   const to = target.directory;
-  const held = replaced === null ? [moved] : [moved, replaced];
-  for (const inode of held) inode.pins += 1;
   from.beginNameChange();
   to.beginNameChange();
   const renamed = await recording.carryOut(intent, async (tree) => {
@@ -112,10 +117,9 @@ async function carryOut(
   });
   from.endNameChange();
   to.endNameChange();
-  for (const inode of held) inode.pins -= 1;
   volume.names.forget(from, source.name);
   volume.names.forget(to, target.name);
-  if (renamed === ALREADY) return renamedBefore(volume, intent);
+  if (renamed === ALREADY) return renamedBefore(volume, intent, recording);
   if (renamed instanceof Fault)
     return failed(failureOf(renamed), (status) => result(status, unchanged(from), unchanged(to)));
   volume.names.set(from, source.name, null);
@@ -131,12 +135,16 @@ async function carryOut(
 }
 
 /** The answer to a request that was carried out at an unknown moment. */
-export async function renamedBefore(volume: Volume, intent: RenameIntent): Promise<Outcome<RenameResult>> {
-  const moved = await volume.inodes.ofId(intent.id);
+export async function renamedBefore(
+  volume: Volume,
+  intent: RenameIntent,
+  scope: Scope,
+): Promise<Outcome<RenameResult>> {
+  const moved = await volume.ofId(intent.id, scope);
   if (!isFailure(moved)) await volume.changedBefore(moved, 'attributes');
   const wccs: WccData[] = [];
   for (const id of [intent.directory, intent.toDirectory]) {
-    const directory = await volume.inodes.ofId(id);
+    const directory = await volume.ofId(id, scope);
     if (!isFailure(directory)) await volume.changedBefore(directory, 'names');
     wccs.push(isFailure(directory) || directory.stale ? NO_WCC : { before: null, after: directory.shown() });
   }

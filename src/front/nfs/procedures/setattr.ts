@@ -8,6 +8,7 @@ import { isFailure, type Failure, type Outcome } from '../faults.ts';
 import type { Inode } from '../inode.ts';
 import { judgeChange, type Actor } from '../permissions.ts';
 import type { ChangeIntent } from '../replies/slot.ts';
+import type { Scope } from '../scope.ts';
 import { NO_WCC, unchanged, type Volume } from '../volume.ts';
 import { applyChange } from './changing.ts';
 import { failed, type RecordedProcedure } from './procedure.ts';
@@ -18,7 +19,7 @@ export function isRecorded({ change, guardNs }: SetattrArguments): boolean {
 }
 
 export const setattr: RecordedProcedure<'setattr'> = async (volume, asked, actor, recording) => {
-  const inode = await volume.object(asked.handle);
+  const inode = await volume.object(asked.handle, recording);
   const fail = (failure: Failure, wcc: WccData) => failed(failure, (status) => result(status, wcc));
   if (isFailure(inode)) return fail(inode, NO_WCC);
   const gone = await recording.lock([volume.objectKey(inode)]);
@@ -73,8 +74,12 @@ function stepsOf(inode: Inode, { mode, uid, gid, atimeNs, mtimeNs, sizeBytes }: 
 }
 
 /** The answer to a SETATTR whose intent was found without a reply: it is carried out, once more or for the first time. */
-export async function setattrAgain(volume: Volume, intent: ChangeIntent): Promise<Outcome<ReturnType<typeof result>>> {
-  const inode = await volume.inodes.ofId(intent.id);
+export async function setattrAgain(
+  volume: Volume,
+  intent: ChangeIntent,
+  scope: Scope,
+): Promise<Outcome<ReturnType<typeof result>>> {
+  const inode = await volume.ofId(intent.id, scope);
   if (isFailure(inode)) return failed(inode, (status) => result(status, NO_WCC));
   const failure = await applyChange(volume, inode, intent);
   const wcc: WccData = { before: null, after: inode.stale ? null : inode.shown() };

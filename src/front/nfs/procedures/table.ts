@@ -4,6 +4,7 @@ import type { NfsResult } from '../../../wire/nfs/results.ts';
 import type { Outcome } from '../faults.ts';
 import type { Actor } from '../permissions.ts';
 import type { Recording } from '../recording.ts';
+import type { Scope } from '../scope.ts';
 import type { Volume } from '../volume.ts';
 import { access } from './access.ts';
 import { commit } from './commit.ts';
@@ -31,30 +32,35 @@ export type RecordedArguments = Extract<NfsArguments, { readonly procedure: Reco
 export type PlainArguments = Exclude<NfsArguments, { readonly procedure: Recorded | 'read' | 'write' }>;
 
 /** What a procedure that changes nothing comes to. */
-export function plainOutcome(volume: Volume, asked: PlainArguments, actor: Actor): Promise<Outcome<NfsResult>> {
+export function plainOutcome(
+  volume: Volume,
+  asked: PlainArguments,
+  actor: Actor,
+  scope: Scope,
+): Promise<Outcome<NfsResult>> {
   switch (asked.procedure) {
     case 'null':
-      return nothing(volume, asked, actor);
+      return nothing(volume, asked, actor, scope);
     case 'getattr':
-      return getattr(volume, asked, actor);
+      return getattr(volume, asked, actor, scope);
     case 'lookup':
-      return lookup(volume, asked, actor);
+      return lookup(volume, asked, actor, scope);
     case 'access':
-      return access(volume, asked, actor);
+      return access(volume, asked, actor, scope);
     case 'readlink':
-      return readlink(volume, asked, actor);
+      return readlink(volume, asked, actor, scope);
     case 'readdir':
-      return readdir(volume, asked, actor);
+      return readdir(volume, asked, actor, scope);
     case 'readdirplus':
-      return readdirplus(volume, asked, actor);
+      return readdirplus(volume, asked, actor, scope);
     case 'fsstat':
-      return fsstat(volume, asked, actor);
+      return fsstat(volume, asked, actor, scope);
     case 'fsinfo':
-      return fsinfo(volume, asked, actor);
+      return fsinfo(volume, asked, actor, scope);
     case 'pathconf':
-      return pathconf(volume, asked, actor);
+      return pathconf(volume, asked, actor, scope);
     case 'commit':
-      return commit(volume, asked, actor);
+      return commit(volume, asked, actor, scope);
   }
 }
 

@@ -34,11 +34,14 @@ function begin(
   const { offset } = asked;
   const failure = errorOf(volume, inode, actor, offset, asked.data.length);
   if (failure !== null) return refuse(volume, inode, failure, reply);
-  if (asked.data.length === 0)
+  if (asked.data.length === 0) {
+    inode.pins += 1;
     return volume.whenAuthorised((fault) => {
+      inode.pins -= 1;
       if (fault === null) written(volume, inode, inode.before, 0, reply);
       else tell(inode, fault, reply);
     });
+  }
   const mode = modeAfterWrite(actor, inode);
   if (mode !== inode.mode)
     return void clearSetId(volume, inode, actor).then((fault) => {
@@ -64,6 +67,7 @@ function errorOf(volume: Volume, inode: Inode, actor: Actor, offset: number, len
 /** The set-id bits go before the bytes come: whoever runs the file must not run what somebody else wrote, as somebody else. */
 async function clearSetId(volume: Volume, inode: Inode, actor: Actor): Promise<Fault | null> {
   const keys = [volume.objectKey(inode)];
+  inode.pins += 1;
   await volume.locks.acquire(keys);
   const mode = modeAfterWrite(actor, inode);
   const ticket = inode.ask();
@@ -71,6 +75,7 @@ async function clearSetId(volume: Volume, inode: Inode, actor: Actor): Promise<F
   const found = await volume.calls.look((tree) => tree.change(inode.id, change));
   if (!(found instanceof Fault)) inode.refresh(found, ticket, 'attributes', volume.nowNs());
   volume.locks.release(keys);
+  inode.pins -= 1;
   return found instanceof Fault ? found : null;
 }
 
@@ -92,7 +97,11 @@ class WriteJob extends Modification {
 
 /** An error is an answer like any other: it needs authority. */
 function refuse(volume: Volume, inode: Inode | null, failure: Failure, reply: NfsReply): void {
-  volume.whenAuthorised((fault) => tell(inode, fault ?? failure, reply));
+  if (inode !== null) inode.pins += 1;
+  volume.whenAuthorised((fault) => {
+    if (inode !== null) inode.pins -= 1;
+    tell(inode, fault ?? failure, reply);
+  });
 }
 
 function written(volume: Volume, inode: Inode, before: WccBefore, count: number, reply: NfsReply): void {

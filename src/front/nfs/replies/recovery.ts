@@ -15,6 +15,7 @@ import { madeBefore, madeOf, notMade } from '../procedures/making.ts';
 import { removedBefore } from '../procedures/removing.ts';
 import { renamedBefore } from '../procedures/rename.ts';
 import { setattrAgain } from '../procedures/setattr.ts';
+import { Scope } from '../scope.ts';
 import { NO_WCC, type Volume } from '../volume.ts';
 import { carriedOut } from './settle.ts';
 import { decodeIntent, type ChangeIntent, type Intent, type Slot } from './slot.ts';
@@ -51,28 +52,30 @@ async function replyOf(volume: Volume, slot: Slot): Promise<Buffer | null | Faul
     if (done instanceof Fault) return done;
     if (!done) return null;
   }
-  const result = await resultOf(volume, slot, intent);
+  const scope = new Scope();
+  const result = await resultOf(volume, slot, intent, scope);
+  scope.letGo();
   return result instanceof Unanswered ? new Fault('retry', result.why) : encodeResult(result);
 }
 
-async function resultOf(volume: Volume, slot: Slot, intent: Intent): Promise<Outcome<NfsResult>> {
+async function resultOf(volume: Volume, slot: Slot, intent: Intent, scope: Scope): Promise<Outcome<NfsResult>> {
   const procedure = PROCEDURES[slot.asker.procedure];
   switch (intent.kind) {
     case 'make': {
-      const made = await madeBefore(volume, intent);
+      const made = await madeBefore(volume, intent, scope);
       return made instanceof Unanswered ? made : madeAs(procedure, made);
     }
     case 'remove': {
-      const removed = await removedBefore(volume, intent);
+      const removed = await removedBefore(volume, intent, scope);
       if (removed instanceof Unanswered) return removed;
       return procedure === 'rmdir' ? { procedure, ...removed } : { procedure: 'remove', ...removed };
     }
     case 'rename':
-      return renamedBefore(volume, intent);
+      return renamedBefore(volume, intent, scope);
     case 'link':
-      return linkedBefore(volume, intent);
+      return linkedBefore(volume, intent, scope);
     case 'change':
-      return procedure === 'create' ? createdBefore(volume, intent) : setattrAgain(volume, intent);
+      return procedure === 'create' ? createdBefore(volume, intent, scope) : setattrAgain(volume, intent, scope);
   }
 }
 
@@ -85,10 +88,10 @@ function madeAs(procedure: ProcedureName | undefined, made: Made | NotMade): Nfs
 }
 
 /** CREATE of a file that was there: all it does is to set the size. */
-async function createdBefore(volume: Volume, intent: ChangeIntent): Promise<Outcome<NfsResult>> {
-  const changed = await setattrAgain(volume, intent);
+async function createdBefore(volume: Volume, intent: ChangeIntent, scope: Scope): Promise<Outcome<NfsResult>> {
+  const changed = await setattrAgain(volume, intent, scope);
   if (changed instanceof Unanswered) return changed;
-  const inode = await volume.inodes.ofId(intent.id);
+  const inode = await volume.ofId(intent.id, scope);
   const failure = changed.status === NfsStatus.ok ? inode : changed.status;
   const made = isFailure(failure) ? notMade(failure, NO_WCC) : madeOf(failure, NO_WCC);
   return made instanceof Unanswered ? made : { procedure: 'create', ...made };
