@@ -248,3 +248,15 @@ test('the longest record is taken whole, one byte more is not', async (t) => {
   client.send(mark);
   await client.closed;
 });
+
+test('the lines about clients are bounded, and say how many were left out', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const door = await opened(t, {});
+  const client = await door.connect();
+  for (let i = 0; i < 500; i++) await client.mnt('/nowhere');
+  assert.equal(door.lines.length, 1 + 100);
+  second(t);
+  assert.match(String(door.lines.at(-1)?.fields['reason']), /401 lines were left out/);
+  await client.mnt('/nowhere');
+  assert.equal(door.lines.length, 1 + 100 + 2);
+});

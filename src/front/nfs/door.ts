@@ -7,6 +7,7 @@ import net from 'node:net';
 import { type Done, Fault } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
 import { Budget } from '../nbd/budget.ts';
+import { ClientLog } from './client-log.ts';
 import { Connection, type ConnectionOwner, type Served } from './connection.ts';
 import { Crowd } from './crowd.ts';
 import type { NfsLimits } from './limits.ts';
@@ -41,6 +42,7 @@ export class Door implements ConnectionOwner {
   readonly #served: Served;
   readonly #server: net.Server;
   readonly #crowd: Crowd<Connection>;
+  readonly #clientLog: ClientLog;
   #opened: Done | null;
   #isListening = false;
   #attempts = 0;
@@ -59,7 +61,8 @@ export class Door implements ConnectionOwner {
     this.#parts = parts;
     this.#opened = opened;
     this.#crowd = new Crowd(limits);
-    const mount = new MountProgram(volume, exported, program, limits.maxMounts, log);
+    this.#clientLog = new ClientLog(log, volume);
+    const mount = new MountProgram(volume, exported, program, limits.maxMounts, this.#clientLog.note);
     this.#served = { program, mount, limits, budget: new Budget(limits.maxVolumeBytes), ready: false };
     this.#server = net.createServer({
       allowHalfOpen: true,
@@ -112,6 +115,7 @@ export class Door implements ConnectionOwner {
     const { volume, epoch, log, program } = this.#parts;
     log('nfs.close', { volume, epoch, connections: this.connections, why });
     for (const connection of this.#crowd) connection.close(why);
+    this.#clientLog.tick();
     program.end(why);
   }
 
@@ -211,29 +215,34 @@ export class Door implements ConnectionOwner {
     this.#untold++;
     if (this.#told) return;
     this.#told = true;
-    this.#parts.log('nfs.refuse', { volume: this.#parts.volume, client, reason, times: this.#untold });
+    this.#clientLog.note('nfs.refuse', { volume: this.#parts.volume, client, reason, times: this.#untold });
     this.#untold = 0;
   }
 
   #tick(): void {
     this.#told = false;
+    this.#clientLog.tick();
     if (!this.#served.ready) return;
     for (const connection of this.#crowd) connection.tick();
   }
 
   spoke(connection: Connection): void {
     this.#crowd.spoke(connection);
-    const { volume, log } = this.#parts;
+    const { volume } = this.#parts;
     const { client } = connection;
-    log('nfs.connect', { volume, client: `${client.address}:${client.port}`, allowed: connection.allowed });
+    this.#clientLog.note('nfs.connect', {
+      volume,
+      client: `${client.address}:${client.port}`,
+      allowed: connection.allowed,
+    });
   }
 
   /** What never said anything leaves without a line, as it came. */
   closed(connection: Connection, why: string): void {
     if (this.#crowd.remove(connection)) return;
-    const { volume, log } = this.#parts;
+    const { volume } = this.#parts;
     const { client, requests } = connection;
-    log('nfs.disconnect', { volume, client: `${client.address}:${client.port}`, why, requests });
+    this.#clientLog.note('nfs.disconnect', { volume, client: `${client.address}:${client.port}`, why, requests });
   }
 }
 
