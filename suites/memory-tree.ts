@@ -9,6 +9,7 @@ import type {
   AttributeChange,
   Attributes,
   Creation,
+  DirectoryEntry,
   Listing,
   MediumTree,
   ObjectId,
@@ -119,14 +120,15 @@ export class MemoryTree implements MediumTree {
 
   list(directory: ObjectId, cookie: bigint, most: number, done: Result<Listing>): void {
     this.#later('list', done, () => {
-      const all = [...this.#directory(directory).names].filter(([, entry]) => entry.cookie > cookie);
-      all.sort(([, a], [, b]) => Number(a.cookie - b.cookie));
-      const entries = all.slice(0, most).map(([name, entry]) => ({
-        name: Buffer.from(name, 'latin1'),
-        fileNumber: this.node(entry.id).fileNumber,
-        cookie: entry.cookie,
-      }));
-      return { entries, end: all.length <= most };
+      const entries: DirectoryEntry[] = [];
+      // Names stand in the order in which they were entered, which is that of their cookies.
+      for (const [name, entry] of this.#directory(directory).names) {
+        if (entry.cookie <= cookie) continue;
+        if (entries.length === most) return { entries, end: false };
+        const { fileNumber } = this.node(entry.id);
+        entries.push({ name: Buffer.from(name, 'latin1'), fileNumber, cookie: entry.cookie });
+      }
+      return { entries, end: true };
     });
   }
 
