@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { crc32c, crc32cIsNative, crc32cPlain } from './crc32c.ts';
+import { crc32c, crc32cIsNative, crc32cPlain, crc32cWithin } from './crc32c.ts';
 
 /** RFC 3720, appendix B.4; it prints the four bytes in the order of transmission, least significant first. */
 const VECTORS: readonly (readonly [string, Uint8Array, number])[] = [
@@ -49,6 +49,7 @@ test('both give the same, from any offset of a larger buffer, small and large', 
       bytes.forEach((byte, at) => (large[at * 13] = byte));
       const part = large.subarray(from, from + length);
       assert.equal(crc32c(part), crc32cPlain(part));
+      assert.equal(crc32cWithin(large, from, from + part.length), crc32cPlain(part));
       assert.equal(crc32c(bytes), crc32cPlain(bytes));
     }),
     { numRuns: 200 },

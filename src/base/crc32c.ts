@@ -28,13 +28,22 @@ export function crc32c(data: Uint8Array, seed: number = 0): number {
   return native(data, seed);
 }
 
+/** The crc of the bytes [from, to) of `data`: a short piece needs no view of its own. */
+export function crc32cWithin(data: Uint8Array, from: number, to: number): number {
+  if (native === null || to - from < NATIVE_FROM_BYTES) return plainWithin(data, from, to, 0);
+  return native(data.subarray(from, to));
+}
+
 /** The same in plain JavaScript, eight bytes a step. */
 export function crc32cPlain(data: Uint8Array, seed: number = 0): number {
+  return plainWithin(data, 0, data.length, seed);
+}
+
+function plainWithin(data: Uint8Array, from: number, end: number, seed: number): number {
   const t = TABLES;
-  const end = data.length;
-  const eights = end - (end % 8);
+  const eights = end - ((end - from) % 8);
   let crc = ~seed;
-  let at = 0;
+  let at = from;
   // Every index below is within `data` or within the tables' 2048 entries.
   while (at < eights) {
     crc ^= data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24);

@@ -18,7 +18,7 @@
  * of that memory: a frame that goes on behind it in memory is waited for, one that goes on elsewhere is gathered once, into
  * a buffer of its exact size.
  */
-import { crc32c } from '../base/crc32c.ts';
+import { crc32c, crc32cWithin } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import { NO_BYTES } from '../base/operation.ts';
 import { joined, newSlab } from '../base/slab.ts';
@@ -322,7 +322,7 @@ export class FrameReader {
 /** Why the header cannot be a frame's; null when it can. */
 function checkHeader(header: Buffer, at: number, counter: number): string | null {
   if (header.readUInt32LE(at) !== MAGIC) return 'it does not begin with the magic number';
-  if (crc32c(header.subarray(at, at + 28)) !== header.readUInt32LE(at + 28))
+  if (crc32cWithin(header, at, at + 28) !== header.readUInt32LE(at + 28))
     return 'its header does not match its checksum';
   const found = readU64(header, at + 8);
   if (found !== counter)

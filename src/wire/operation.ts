@@ -18,7 +18,7 @@
  *         52     8  time in ns since 1970, 0 for none
  *         60     4  reserved, zero
  */
-import { crc32c } from '../base/crc32c.ts';
+import { crc32c, crc32cWithin } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
 import {
@@ -45,7 +45,9 @@ const TWO_32 = 2 ** 32;
 /** The high half of a safe integer is below this. */
 const HIGH_LIMIT = 1 << 21;
 
-const OPERATION_KINDS = Object.values(OperationKind);
+/** Each kind at its own number. */
+const OPERATION_KINDS: (OperationKind | undefined)[] = [];
+for (const kind of Object.values(OperationKind)) OPERATION_KINDS[kind] = kind;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -153,6 +155,32 @@ function getU64(from: DataView, at: number): number {
  * to tell. A fault of kind `corrupt` otherwise.
  */
 export function decodeOperationHead(bytes: Buffer, at: number, limit: number): OperationHead | 'short' | Fault {
+  const head = emptyHead();
+  return readHead(bytes, at, limit, head) ?? head;
+}
+
+type FillableHead = { -readonly [K in keyof OperationHead]: OperationHead[K] };
+
+function emptyHead(): FillableHead {
+  return {
+    epoch: 0 as Epoch,
+    sequence: 0 as Sequence,
+    kind: OperationKind.write,
+    target: '',
+    offset: 0,
+    length: 0,
+    dataLength: 0,
+    dataCrc: 0,
+    timeNs: NO_TIME,
+    next: 0,
+  };
+}
+
+/** The head that is being read, where nobody keeps it. */
+const passing = emptyHead();
+
+/** Fills `head`; null when it is whole and right. */
+function readHead(bytes: Buffer, at: number, limit: number, head: FillableHead): 'short' | Fault | null {
   if (limit - at < OPERATION_HEADER_BYTES) return 'short';
   const from = viewOf(bytes);
   const base = bytes.byteOffset + at;
@@ -162,7 +190,7 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
   if (targetLength > TARGET_BYTES_MAX) return new Fault('corrupt', `an operation's target has ${targetLength} bytes`);
   const next = at + OPERATION_HEADER_BYTES + targetLength;
   if (limit < next) return 'short';
-  if (crc32c(bytes.subarray(at + CHECKED_FROM, next)) !== from.getUint32(base + 4, true)) {
+  if (crc32cWithin(bytes, at + CHECKED_FROM, next) !== from.getUint32(base + 4, true)) {
     return new Fault('corrupt', "an operation's header does not match its checksum");
   }
   const kind = kindOf(bytes[at + 8]);
@@ -184,26 +212,24 @@ export function decodeOperationHead(bytes: Buffer, at: number, limit: number): O
   if (bytes[at + 9] !== 0 || from.getUint32(base + 60, true) !== 0) {
     return new Fault('corrupt', 'an operation with flags or reserved fields that this version does not know');
   }
-  let target = '';
+  head.target = '';
   if (targetLength > 0) {
     try {
-      target = utf8.decode(bytes.subarray(at + OPERATION_HEADER_BYTES, next));
+      head.target = utf8.decode(bytes.subarray(at + OPERATION_HEADER_BYTES, next));
     } catch (cause) {
       return new Fault('corrupt', "an operation's target is not UTF-8", cause);
     }
   }
-  return {
-    epoch: epoch as Epoch,
-    sequence: sequence as Sequence,
-    kind,
-    target,
-    offset,
-    length,
-    dataLength,
-    dataCrc,
-    timeNs: timeAt(from, base + 52),
-    next,
-  };
+  head.epoch = epoch as Epoch;
+  head.sequence = sequence as Sequence;
+  head.kind = kind;
+  head.offset = offset;
+  head.length = length;
+  head.dataLength = dataLength;
+  head.dataCrc = dataCrc;
+  head.timeNs = timeAt(from, base + 52);
+  head.next = next;
+  return null;
 }
 
 /** A block volume's operations have no time, and none is made for them. */
@@ -213,7 +239,7 @@ function timeAt(from: DataView, at: number): bigint {
 }
 
 function kindOf(byte: number | undefined): OperationKind | null {
-  return OPERATION_KINDS.find((kind) => kind === byte) ?? null;
+  return (byte === undefined ? undefined : OPERATION_KINDS[byte]) ?? null;
 }
 
 function isRange(kind: OperationKind, offset: number, length: number): boolean {
@@ -249,10 +275,10 @@ export function attachData(head: OperationHead, bytes: Buffer, dataAt: number): 
  * of kind `corrupt` when a checksum or a field is wrong. The operation's data are a slice of `bytes`.
  */
 export function decodeOperation(bytes: Buffer, at: number, limit: number): DecodedOperation | 'short' | Fault {
-  const head = decodeOperationHead(bytes, at, limit);
-  if (head === 'short' || head instanceof Fault) return head;
-  if (limit - head.next < head.dataLength) return 'short';
-  const operation = attachData(head, bytes, head.next);
+  const wrong = readHead(bytes, at, limit, passing);
+  if (wrong !== null) return wrong;
+  if (limit - passing.next < passing.dataLength) return 'short';
+  const operation = attachData(passing, bytes, passing.next);
   if (operation instanceof Fault) return operation;
-  return { operation, next: head.next + head.dataLength };
+  return { operation, next: passing.next + passing.dataLength };
 }
