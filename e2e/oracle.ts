@@ -88,7 +88,7 @@ export class Oracle {
       mayFail: false,
       ...options,
     };
-    const first = await connect(all.host, all.ports[0] ?? 0, all.exportName);
+    const first = await connectAny(all);
     await first.disconnect();
     return new Oracle(all, first.sizeBytes);
   }
@@ -287,6 +287,19 @@ export async function compareImage(content: Buffer, image: string): Promise<void
     if (kept.compare(content, at, at + SECTOR_BYTES, at, at + SECTOR_BYTES) === 0) continue;
     throw new Error(`${image} differs from what the volume answers, first in sector ${at / SECTOR_BYTES}`);
   }
+}
+
+/** Where each server has an address of its own, one of them serves. */
+async function connectAny({ host, ports, exportName }: Place): Promise<NbdClient> {
+  let refused: unknown = new Error('there is no port to connect to');
+  for (const port of ports) {
+    try {
+      return await connect(host, port, exportName);
+    } catch (error) {
+      refused = error;
+    }
+  }
+  throw refused;
 }
 
 async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {

@@ -221,6 +221,8 @@ export class Claim {
       this.#medium = opened;
       if (this.#over) return this.#finish();
       if (fault !== null || opened === null) return this.#again(`the medium cannot be opened: ${fault?.message ?? ''}`);
+      // What waits in the driver while this process is stopped is not begun when it goes on.
+      opened.onlyWhile?.(() => this.authority.holds(this.#replica.clock.nowMs()));
       if (record.source === null) return this.#write({ operations: [], end: NO_SEQUENCE, certain: true });
       this.#gather = new Gather(this.#replica, record.source, (gathered, why) => {
         this.#gather = null;

@@ -79,7 +79,9 @@ export class MediumWriter {
     issue(this.#medium, step, this.#events.mayPunch(step), (fault) => {
       this.#out -= 1;
       this.#bytesOut -= bytes;
-      this.#fault ??= fault;
+      // The driver did not begin it, for the same reason: that is no failure of the medium.
+      if (fault?.kind === 'refused' && !this.#events.mayIssue()) this.#refused = true;
+      else this.#fault ??= fault;
       this.run();
     });
   }

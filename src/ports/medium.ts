@@ -56,6 +56,11 @@ export interface MediumVolume {
   reserve(target: string, offset: number, length: number, done: Done): void;
   /** How the range is kept, contiguous and covering it. Without the ability: one extent of data. */
   extents(target: string, offset: number, length: number, done: Result<readonly Extent[]>): void;
+  /**
+   * From now on `may` is asked again when a modification that had to wait inside the driver is about to begin; when it says
+   * no, the call ends with fault `refused` and nothing was done. Drivers in which nothing waits do without.
+   */
+  onlyWhile?(may: () => boolean): void;
   /** Lets go. Calls still on their way end with a fault or finish; `done` comes when all have returned. */
   close(done: Done): void;
 }

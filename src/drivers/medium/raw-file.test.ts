@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Fault } from '../../base/fault.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
-import { openRawFile, type Sharing } from './raw-file.ts';
+import { CALLS_IN_FLIGHT, openRawFile, type Sharing } from './raw-file.ts';
 
 const SIZE_BYTES = 8 << 20;
 
@@ -43,6 +44,48 @@ for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]
         ),
       );
       assert.ok(readFileSync(path).equals(expected));
+      await new Promise<void>((resolve) => image.close(() => resolve()));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}
+
+for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]) {
+  test(`what waits when its issuer may no longer write is not begun: ${sharing}`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
+    try {
+      const path = join(directory, 'image');
+      writeFileSync(path, '');
+      truncateSync(path, SIZE_BYTES);
+      const image = await new Promise<MediumVolume>((resolve, reject) =>
+        openRawFile(path, sharing, SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
+      );
+      let may = true;
+      image.onlyWhile?.(() => may);
+      const data = Buffer.alloc(4096, 1);
+      const write = (block: number): Promise<Fault | null> =>
+        new Promise((resolve) => image.write('', block * 8192, [data], resolve));
+      const zero = new Promise<Fault | null>((resolve) => image.zero('', SIZE_BYTES - 4096, 4096, false, resolve));
+      const outcomes = Promise.all(Array.from({ length: 200 }, (_, block) => write(block)));
+      may = false;
+      const faults = await outcomes;
+      assert.equal(await zero, null, 'what had begun ends as it would');
+      const refused = faults.flatMap((fault, block) => (fault === null ? [] : [block]));
+      assert.ok(refused.length >= 200 - CALLS_IN_FLIGHT, `${refused.length} were refused`);
+      const content = readFileSync(path);
+      for (const block of refused) {
+        assert.equal(faults[block]?.kind, 'refused');
+        assert.ok(content.subarray(block * 8192, block * 8192 + 4096).every((byte) => byte === 0));
+      }
+      may = true;
+      assert.deepEqual(
+        await Promise.all(refused.map(write)),
+        refused.map(() => null),
+      );
+      const whole = readFileSync(path);
+      for (let block = 0; block < 200; block += 1)
+        assert.ok(whole.subarray(block * 8192, block * 8192 + 4096).equals(data));
       await new Promise<void>((resolve) => image.close(() => resolve()));
     } finally {
       rmSync(directory, { recursive: true });

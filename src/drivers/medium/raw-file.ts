@@ -165,6 +165,7 @@ class RawFile implements MediumVolume, ImageHandle {
   #inFlight = 0;
   #closing: Done[] | null = null;
   #closed = false;
+  #may: () => boolean = always;
 
   constructor(image: Image, sharing: Sharing, abilities: MediumAbilities) {
     this.abilities = abilities;
@@ -217,6 +218,10 @@ class RawFile implements MediumVolume, ImageHandle {
     this.#gathering = false;
     const batch = this.#batch;
     if (batch === null || batch.busy || this.#gathered.length === 0) return;
+    if (!this.#may()) {
+      for (const call of this.#gathered.splice(0)) process.nextTick(failCall, call, this.#lateness());
+      return;
+    }
     const calls = this.#gathered.splice(0, this.#fitting());
     const writes: PlacedWrite[] = [];
     for (const call of calls) call.cutInto(writes, CACHE_WRITE_BYTES_MAX);
@@ -310,10 +315,27 @@ class RawFile implements MediumVolume, ImageHandle {
 
   #startNext(): void {
     if (this.#inFlight >= CALLS_IN_FLIGHT) return;
-    const next = this.#waiting.shift();
+    let next = this.#waiting.shift();
+    while (next !== undefined && this.#isLate(next)) {
+      process.nextTick(failCall, next, this.#lateness());
+      next = this.#waiting.shift();
+    }
     if (next === undefined) return;
     this.#inFlight += 1;
     next.start();
+  }
+
+  onlyWhile(may: () => boolean): void {
+    this.#may = may;
+  }
+
+  /** A modification that had to wait, and is not wanted any more. */
+  #isLate(call: Call): boolean {
+    return (call instanceof WriteCall || call instanceof ZeroCall) && !this.#may();
+  }
+
+  #lateness(): Fault {
+    return new Fault('refused', `The image ${this.path} may not be written any more: the call was not begun.`);
   }
 
   #run(call: Call): void {
@@ -352,6 +374,8 @@ class RawFile implements MediumVolume, ImageHandle {
 function fits(writes: number, pieces: number): boolean {
   return writes <= BATCH_WRITES_MAX && pieces + writes <= BATCH_PIECES_MAX;
 }
+
+const always = (): boolean => true;
 
 function failCall(call: Call, fault: Fault): void {
   call.fail(fault);
