@@ -39,6 +39,10 @@ const PACKAGES = {
   'nfs-ls': 'libnfs-utils',
   'nfs-cp': 'libnfs-utils',
   'nfs-cat': 'libnfs-utils',
+  rpcbind: 'rpcbind',
+  rpcinfo: 'rpcbind',
+  showmount: 'nfs-common',
+  unshare: 'util-linux',
 } as const;
 
 /** A program that tests may ask for. */

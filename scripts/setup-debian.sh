@@ -4,9 +4,10 @@
 set -euo pipefail
 
 packages=(libnbd-bin qemu-utils qemu-system-common fio fuse3 nbdkit nbd-client e2fsprogs iproute2
-  qemu-system-x86 busybox-static libnfs-utils gcc libc6-dev git sqlite3 sg3-utils)
+  qemu-system-x86 busybox-static libnfs-utils gcc libc6-dev git sqlite3 sg3-utils rpcbind nfs-common)
 programs=(nbdinfo nbdcopy nbdfuse qemu-img qemu-io qemu-storage-daemon fio fusermount3 nbdkit nbd-client mkfs.ext4 e2fsck ip
-  qemu-system-x86_64 busybox nfs-ls nfs-cp nfs-cat gcc git sqlite3 sg_persist)
+  qemu-system-x86_64 busybox nfs-ls nfs-cp nfs-cat gcc git sqlite3 sg_persist
+  rpcbind rpcinfo showmount)
 # A kernel for the guest, unpacked only: this machine goes on booting its own.
 kernel=/var/cache/holdfast-e2e/kernel
 export DEBIAN_FRONTEND=noninteractive
@@ -42,7 +43,12 @@ fi
 "${as_root[@]}" apt-get update -q
 # nbdfuse is a package of its own in newer releases and a part of libnbd-bin in Debian 12.
 if apt-cache show nbdfuse >/dev/null 2>&1; then packages+=(nbdfuse); fi
+had_rpcbind=$(command -v rpcbind || true)
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+# The tests run a port mapper in a namespace of their own: this machine's network gets none by it.
+if [[ -z $had_rpcbind ]] && command -v systemctl >/dev/null; then
+  "${as_root[@]}" systemctl disable --now rpcbind.socket rpcbind.service 2>/dev/null || true
+fi
 
 # Debian's kernel for this architecture; other systems may have none of that name, and the guest's tests are left out there.
 unpack_kernel() {
