@@ -20,7 +20,7 @@ clusterTest(
     mkdirSync(path.join(volume.tree, 'many'));
     for (let i = 0; i < ENTRIES; i += 1) writeFileSync(path.join(volume.tree, 'many', `entry-${i}`), '');
     await cluster.startAll();
-    await cluster.untilInSync('files');
+    const { owner, partner } = await cluster.untilInSync('files');
     const guest = await bootMounted(cluster, volume);
 
     let sinceMs = performance.now();
@@ -34,9 +34,15 @@ clusterTest(
 
     took('posix');
     const seed = seedFor(t);
-    t.diagnostic(
-      (await guest.run(`exercise /mnt/files/exercised ${seed} 8`, 60_000)).replace(/\r?\nended.*/s, '').trim(),
-    );
+    // The owner dies in the middle of it.
+    await guest.run(`(exercise /mnt/files/exercised ${seed} 8; echo "exercise is over: $?") &`);
+    await cluster.server(owner).kill();
+    await cluster.untilServed('files', partner);
+    cluster.server(owner).start();
+    const exercised = await guest.until(/exercise is over: \d+/, 120_000);
+    assert.match(exercised, /is over: 0$/);
+    t.diagnostic(/exercised \d+ steps/.exec(exercised)?.[0] ?? '');
+    await cluster.untilInSync('files', partner, 60_000);
     took('exercise');
     await guest.run('sh /bin/sqlite.sh /mnt/files', 120_000);
     took('sqlite');
