@@ -265,8 +265,10 @@ test(
     assert.equal((await a.end('SIGTERM')).code, 130);
     b.child.kill('SIGCONT');
 
-    const planted = encodeURIComponent("setTimeout(() => { throw new Error('planted') }, 1500)");
-    const broken = await pair.serve('a', { NODE_OPTIONS: `--import data:text/javascript,${planted}` }).ended;
+    const planted = encodeURIComponent("process.on('SIGUSR2', () => { throw new Error('planted') })");
+    const server = pair.serve('a', { NODE_OPTIONS: `--import data:text/javascript,${planted}` });
+    await pair.until('it is up', async () => server.out.includes('server.started'));
+    const broken = await server.end('SIGUSR2');
     assert.equal(broken.code, 70, broken.err);
     assert.match(broken.out, /"process\.bug"/);
     assert.match(broken.out, /Error: planted\\n +at /);

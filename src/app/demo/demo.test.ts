@@ -57,7 +57,7 @@ test('`demo --once` finds every acknowledged byte and leaves nothing behind', { 
   demo.assertNothingLeft();
 });
 
-test('Ctrl-C in the middle of it leaves nothing behind', { timeout: 60_000 }, async () => {
+test('Ctrl-C in the middle of it leaves nothing behind', { timeout: 180_000 }, async () => {
   const demo = new Demo();
   await demo.says(/\(pid \d+\)/);
   demo.child.kill('SIGINT');
@@ -65,7 +65,7 @@ test('Ctrl-C in the middle of it leaves nothing behind', { timeout: 60_000 }, as
   demo.assertNothingLeft();
 });
 
-test('a demo that is killed itself takes its servers with it', { timeout: 60_000 }, async () => {
+test('a demo that is killed itself takes its servers with it', { timeout: 180_000 }, async () => {
   const demo = new Demo();
   await demo.says(/in sync;.*in sync/);
   demo.child.kill('SIGKILL');
