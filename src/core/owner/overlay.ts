@@ -86,9 +86,8 @@ export class Overlay {
     if (map.pieces === 0) this.#targets.delete(target);
   }
 
-  /** All pieces, target by target, ascending. */
-  *pieces(): Generator<{ target: string; from: number; to: number; operation: Operation }> {
-    for (const [target, map] of this.#targets)
-      for (const { from, to, value } of map.entries()) yield { target, from, to, operation: value };
+  /** Calls `each` for all pieces, target by target, ascending. It must not change anything here. */
+  visitAll(each: (from: number, to: number, operation: Operation) => void): void {
+    for (const map of this.#targets.values()) map.visit(0, Number.MAX_SAFE_INTEGER, each);
   }
 }

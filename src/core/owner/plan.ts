@@ -41,10 +41,11 @@ export function planOf(operations: Iterable<Operation>): Step[] {
   const newest = new Overlay();
   for (const operation of operations) newest.add(operation);
   const steps: Step[] = [];
-  for (const { target, from, to, operation } of newest.pieces()) {
-    const end = operation.kind === OperationKind.truncate ? Math.min(to, newest.pending(target)?.exactBytes ?? 0) : to;
+  newest.visitAll((from, to, operation) => {
+    const { target, kind } = operation;
+    const end = kind === OperationKind.truncate ? Math.min(to, newest.pending(target)?.exactBytes ?? 0) : to;
     if (from < end) extend(steps, target, from, end, operation);
-  }
+  });
   for (const [target, { exactBytes }] of newest.files())
     if (exactBytes !== null)
       steps.push({ kind: 'resize', target, offset: exactBytes, length: LARGEST_OBJECT_BYTES - exactBytes });
@@ -54,10 +55,11 @@ export function planOf(operations: Iterable<Operation>): Step[] {
 }
 
 function extend(steps: Step[], target: string, from: number, to: number, operation: Operation): void {
-  const last = steps.at(-1);
+  const last = steps[steps.length - 1];
   const adjacent = last !== undefined && last.target === target && last.offset + last.length === from;
   if (operation.kind === OperationKind.write) {
-    const piece = operation.data.subarray(from - operation.offset, to - operation.offset);
+    const { offset, data } = operation;
+    const piece = to - from === data.length ? data : data.subarray(from - offset, to - offset);
     if (adjacent && last.kind === 'write' && last.length < RUN_BYTES && last.data.length < RUN_PIECES) {
       last.data.push(piece);
       last.length += piece.length;
