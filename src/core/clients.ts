@@ -33,7 +33,8 @@ export class Clients {
 
   /** Once per heartbeat. */
   tick(replicas: Iterable<Replica>): void {
-    if (this.#doors.clients === undefined) return;
+    // Doors that wake nobody up are doors whose addresses do not move.
+    if (this.#doors.clients === undefined || this.#doors.clientsElsewhere === undefined) return;
     for (const replica of replicas) {
       if (replica.serving) this.#tell(replica, this.#doors.clients(replica.volume));
       else this.#told.delete(replica.volume);

@@ -30,9 +30,12 @@ export interface Doors {
   hold(volume: VolumeName, done: () => void): void;
   /** Closes listener and connections at once; requests not answered stay so. Harmless when there is nothing. */
   close(volume: VolumeName, why: string): void;
-  /** Who is connected to the volume's door, each as `address port`. Left out where service addresses do not move. */
+  /** Who is connected to the volume's door, each as `address port`. */
   clients?(volume: VolumeName): readonly string[];
-  /** The owner of `epoch` says who is connected to it: whoever takes its address over is to reset them. */
+  /**
+   * The owner of `epoch` says who is connected to it: whoever takes its address over is to reset them. Left out where
+   * service addresses do not move; nobody is told of clients then.
+   */
   clientsElsewhere?(volume: VolumeName, epoch: Epoch, clients: readonly string[]): void;
 }
 
