@@ -17,6 +17,7 @@ import { findRoot } from '../src/app/root.ts';
 import { type Contestant, type ContestantName, profiler, startContestant } from './contestants.ts';
 import { CASES, type CaseName, loadClient, measure, type Measured, warmUp } from './load.ts';
 import { machineLine, sleep } from './machine.ts';
+import { filesPauses } from './nfs-pauses.ts';
 import { filesVolumes } from './nfs.ts';
 import { pauses, pauseSweep } from './pauses.ts';
 import { slowMedium, stalledMedium } from './stall.ts';
@@ -163,6 +164,7 @@ async function run(): Promise<void> {
   }
   if (options.nfs > 0) {
     await filesVolumes(options.nfs, Math.max(1, options.seconds), say, (lines) => keep('nfs', lines));
+    await filesPauses(4 * options.nfs, say);
   }
   keep('report', lines);
 }
