@@ -52,6 +52,14 @@ export class Inodes {
     return inode;
   }
 
+  /** The inode of an object if it is known and there: nothing is asked. */
+  ready(id: ObjectId): Inode | undefined {
+    const inode = this.#byId.get(id);
+    if (inode === undefined || inode.stale) return undefined;
+    inode.recent = true;
+    return inode;
+  }
+
   /** The inode of a handle, known or from the medium. */
   async ofHandle(handle: Buffer): Promise<Inode | Failure> {
     const known = this.known(handle);

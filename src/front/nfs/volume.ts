@@ -6,7 +6,7 @@ import { Fault } from '../../base/fault.ts';
 import type { VolumeService } from '../../ports/service.ts';
 import type { ObjectId, TreeLimits } from '../../ports/tree.ts';
 import { NfsStatus } from '../../wire/nfs/types.ts';
-import type { SetTime, WccBefore, WccData } from '../../wire/nfs/types.ts';
+import type { WccBefore, WccData } from '../../wire/nfs/types.ts';
 import { DirectoryNames } from './directory-names.ts';
 import { failureOf, isFailure, type Failure } from './faults.ts';
 import type { Handles } from './handles.ts';
@@ -174,11 +174,6 @@ export class Volume {
   }
 
   // ---- changing
-
-  /** A SETATTR's time as ns; null leaves it. */
-  timeNs(asked: SetTime): bigint | null {
-    return asked === 'now' ? this.nowNs() : asked;
-  }
 
   /** Cuts or extends a file to `sizeBytes`. */
   truncate(file: Inode, sizeBytes: number): Promise<Fault | null> {

@@ -69,14 +69,9 @@ async function lookedUp(
   const unknown: number[] = [];
   for (const [at, { name }] of batch.entries()) {
     const id = volume.names.get(directory, name);
-    if (id === null || id === undefined) {
-      unknown.push(at);
-      continue;
-    }
-    const inode = await volume.ofId(id, scope);
-    if (inode instanceof Unanswered) return inode;
-    if (isFailure(inode)) unknown.push(at);
-    else inodes[at] = inode;
+    const inode = id === null || id === undefined ? undefined : volume.inodes.ready(id);
+    if (inode === undefined) unknown.push(at);
+    else inodes[at] = scope.hold(inode);
   }
   for (let from = 0; from < unknown.length; from += LOOKED_UP_AT_ONCE) {
     const places = unknown.slice(from, from + LOOKED_UP_AT_ONCE);

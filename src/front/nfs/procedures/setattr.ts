@@ -61,8 +61,9 @@ function judge(volume: Volume, inode: Inode, asked: SetattrArguments, actor: Act
     id: inode.id,
     ...allowed,
     sizeBytes,
-    atimeNs: volume.timeNs(change.atime),
-    mtimeNs: volume.timeNs(change.mtime),
+    atimeNs: change.atime === 'now' ? volume.nowNs() : change.atime,
+    // A file's is told from that of a write in the same moment.
+    mtimeNs: change.mtime === 'now' ? inode.nextTimeNs(volume.nowNs()) : change.mtime,
   };
 }
 
