@@ -4,6 +4,7 @@
  */
 import type { Incarnation, Generation, Sequence, ServerId, StoreId } from '../../base/names.ts';
 import { NO_SEQUENCE, after, higher } from '../../base/names.ts';
+import { costBytes } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import { MESSAGE_OPERATIONS_BYTES } from '../../ports/link.ts';
 import type { LinkMessage, MirrorLife } from '../../ports/link.ts';
@@ -25,6 +26,9 @@ export interface CopyPosition {
   readonly stored: Sequence;
   readonly released: Sequence;
 }
+
+/** New operations go in messages of this size, or a little more. */
+const PART_BYTES = 256 << 10;
 
 export interface MirrorWorld {
   readonly log: () => OperationLog;
@@ -110,8 +114,22 @@ export class Mirror {
   forward(operations: readonly Operation[]): void {
     const first = operations[0];
     if (this.phase === 'asking' || first === undefined) return;
-    if (first.sequence === after(this.#sent)) this.#send(operations);
+    if (first.sequence === after(this.#sent)) this.#sendInParts(operations);
     else this.pump();
+  }
+
+  /** Messages of a moderate size: the partner works on the first while the next ones arrive, and need not gather any. */
+  #sendInParts(operations: readonly Operation[]): void {
+    let from = 0;
+    let bytes = 0;
+    for (let i = 0; i < operations.length; i += 1) {
+      bytes += costBytes(operations[i]!);
+      if (bytes < PART_BYTES || i === operations.length - 1) continue;
+      if (!this.#send(operations.slice(from, i + 1))) return;
+      from = i + 1;
+      bytes = 0;
+    }
+    this.#send(from === 0 ? operations : operations.slice(from));
   }
 
   /** Sends what has not been sent yet. */
