@@ -80,10 +80,11 @@ async function waitingClient(t: TestContext, service: string): Promise<void> {
 
   const create = run(a, PROGRAM, 'volume', 'create', 'disk', '--create-medium', '--config', config);
   assert.equal(await create.ended, 0, create.out);
-  const [first, second] = [a, b].map((machine) =>
-    run(machine, PROGRAM, 'serve', '--server', machine.name, '--config', config),
-  );
-  assert.ok(first !== undefined && second !== undefined, 'two servers');
+  const serve = (machine: Machine): Program =>
+    run(machine, PROGRAM, 'serve', '--server', machine.name, '--config', config);
+  const first = serve(a);
+  await until('a serves', () => first.out.includes('"msg":"door.open"'));
+  const second = serve(b);
   await until('a serves in sync', () => first.out.includes('"msg":"mirror.in-sync"'));
   const client = run(c, '--input-type=module', '-e', CLIENT, service, String(PORT));
   await until('the client is connected', () => client.out.includes('ready'));

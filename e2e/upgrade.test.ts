@@ -21,7 +21,9 @@ clusterTest(
   { serverLines: (name) => (name === 'b' ? [`link-version = ${OLDER}`] : []), deadlineMs: 120_000 },
   async (cluster, t) => {
     const seed = seedFor(t);
-    await cluster.startAll();
+    cluster.server('a').start();
+    await cluster.untilServed('disk', 'a');
+    cluster.server('b').start();
     await cluster.untilInSync('disk', 'a');
     assert.deepEqual(
       [spoken(cluster, 'a'), spoken(cluster, 'b')],

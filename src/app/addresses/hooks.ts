@@ -13,8 +13,8 @@ import type { ServerConfig, VolumeConfig } from '../config/load.ts';
 
 /** Longest time for one command, ms. A door that is held for a takeover waits for it. */
 const DEADLINE_MS = 5_000;
-/** What `ip addr del` says of an address that is not there. */
-const NOT_THERE = /Cannot assign requested address/;
+/** What `ip addr del` says of an address that is not there, for IPv4 and for IPv6. */
+const NOT_THERE = /Cannot assign requested address|address not found/;
 
 /** What a server does with the address of one volume. */
 export interface AddressMover {
