@@ -42,7 +42,7 @@ async function packTree(cluster: Cluster, seed: number): Promise<string> {
 
 clusterTest(
   'two kernels work on one files volume while its owner is killed again and again',
-  { volumes: [FILES], deadlineMs: 500_000, skip: LONG ? needsMount() : 'takes minutes: HOLDFAST_E2E_LONG=1 runs it' },
+  { volumes: [FILES], deadlineMs: 560_000, skip: LONG ? needsMount() : 'takes minutes: HOLDFAST_E2E_LONG=1 runs it' },
   async (cluster, t) => {
     const seed = seedFor(t);
     const archive = await packTree(cluster, seed);

@@ -13,7 +13,7 @@ const ENTRIES = 100_000;
 
 clusterTest(
   'the kernel mounts a files volume: programs find what POSIX promises, the medium holds an ordinary tree',
-  { volumes: [FILES], deadlineMs: 400_000, skip: needsMount() },
+  { volumes: [FILES], deadlineMs: 540_000, skip: needsMount() },
   async (cluster, t) => {
     const volume = cluster.volume('files');
     // Not through the server: what lies on the medium when it starts is the volume's tree.

@@ -254,10 +254,10 @@ static void naming(void) {
 
   begin("deep paths");
   int top = open(".", O_RDONLY), depth = 0;
-  for (; depth < 80; depth++) MUST(mkdir("a-directory-below-a-directory", 0755) == 0 && chdir("a-directory-below-a-directory") == 0);
+  for (; depth < 40; depth++) MUST(mkdir("a-directory-below-a-directory", 0755) == 0 && chdir("a-directory-below-a-directory") == 0);
   put("bottom", "deep");
   char *where = getcwd(0, 0);
-  MUST(where != 0 && strlen(where) > 80 * 29 && holds("bottom", "deep") && unlink("bottom") == 0);
+  MUST(where != 0 && strlen(where) > 40 * 29 && holds("bottom", "deep") && unlink("bottom") == 0);
   free(where);
   for (; depth > 0; depth--) MUST(chdir("..") == 0 && rmdir("a-directory-below-a-directory") == 0);
   struct stat here = of("."), there = {0};
@@ -391,8 +391,8 @@ static void listing(void) {
   begin("listing while names come and go");
   MUST(mkdir("many", 0755) == 0);
   char name[64];
-  for (int i = 0; i < 500; i++) snprintf(name, sizeof name, "many/stays-%04d", i), MUST(mknod(name, S_IFREG | 0644, 0) == 0);
-  unsigned char seen[500] = {0};
+  for (int i = 0; i < 200; i++) snprintf(name, sizeof name, "many/stays-%04d", i), MUST(mknod(name, S_IFREG | 0644, 0) == 0);
+  unsigned char seen[200] = {0};
   DIR *all = opendir("many");
   int count = 0, dots = 0;
   for (struct dirent *e; (e = readdir(all)); count++) {
@@ -400,12 +400,12 @@ static void listing(void) {
     if (sscanf(e->d_name, "stays-%d", &at) == 1) seen[at]++;
     dots += strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
     snprintf(name, sizeof name, "many/goes-%04d", count);
-    if (count < 300) MUST(mknod(name, S_IFREG | 0644, 0) == 0);
+    if (count < 120) MUST(mknod(name, S_IFREG | 0644, 0) == 0);
     snprintf(name, sizeof name, "many/goes-%04d", count - 10);
-    if (count >= 10 && count < 300) MUST(unlink(name) == 0);
+    if (count >= 10 && count < 120) MUST(unlink(name) == 0);
   }
   closedir(all);
-  for (int i = 0; i < 500; i++) MUST(seen[i] == 1);
+  for (int i = 0; i < 200; i++) MUST(seen[i] == 1);
   MUST(dots == 2);
   all = opendir("many");
   count = 0;
@@ -414,7 +414,7 @@ static void listing(void) {
     if (e->d_name[0] != '.') count++, MUST(unlink(name) == 0);
   }
   closedir(all);
-  MUST(count >= 500 && rmdir("many") == 0);
+  MUST(count >= 200 && rmdir("many") == 0);
   end();
 
   begin("room");
