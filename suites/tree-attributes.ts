@@ -102,5 +102,15 @@ export function attributesSuite(run: Run): void {
     assert.equal((await files.attributes(d)).mode, 0o300);
     await files.change(f, { mode: 0o400 });
     assert.equal((await files.read(f, 0, 5)).toString(), 'still');
+    const shut = (await files.create(d, 'shut', aDirectory())).id;
+    const inner = (await files.create(shut, 'inner', aFile())).id;
+    await files.change(shut, { mode: 0o000 });
+    await files.write(inner, 0, Buffer.from('in there'));
+    await files.sync();
+    assert.equal((await files.lookup(shut, 'inner')).id, inner);
+    assert.equal((await files.attributes(shut)).mode, 0o000);
+    await files.change(shut, { mode: 0o700 });
+    // So that whoever clears up may look into it.
+    await files.change(d, { mode: 0o700 });
   });
 }

@@ -7,7 +7,7 @@
  * other questions are answered meanwhile. One walk looks for everything that is missed at that time. Its memory is the
  * names of the directories still ahead of it; the index itself keeps `max` objects, and what was put in first goes first.
  */
-import { closeFd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openAt } from '../../linux/at-calls.ts';
+import { closeFd, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../../linux/at-calls.ts';
 import { type DirectoryReader, DT_DIR, DT_UNKNOWN } from './directory-reader.ts';
 import { Inode } from './inode.ts';
 
@@ -69,9 +69,14 @@ export class InodeIndex {
 interface Level {
   readonly fd: number;
   readonly inode: bigint;
+  /** In the level above. */
+  readonly name: string;
   /** Directories in it that are still to be visited. */
   readonly ahead: string[];
 }
+
+/** Opens a name in an open directory: a descriptor, or a negative errno. */
+export type OpenIn = (directory: number, name: string, flags: number) => number;
 
 /** One walk of the whole tree below an open directory. */
 export class TreeWalk {
@@ -84,9 +89,12 @@ export class TreeWalk {
   /** Negative errno of a directory that could not be read for want of something; then not finding means nothing. */
   #failed = 0;
 
+  readonly #openIn: OpenIn;
+
   /** Looks for the inodes of `wanted`, and takes out of it those that it found. */
-  constructor(index: InodeIndex, reader: DirectoryReader, rootFd: number, wanted: Set<bigint>) {
+  constructor(index: InodeIndex, reader: DirectoryReader, rootFd: number, wanted: Set<bigint>, openIn: OpenIn) {
     this.#index = index;
+    this.#openIn = openIn;
     this.#reader = reader;
     this.#wanted = wanted;
     this.#inode.lookFd(rootFd);
@@ -120,26 +128,34 @@ export class TreeWalk {
   }
 
   #enter(parent: number, name: string): void {
-    const fd = openAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    // Gone meanwhile, or not ours to read: nothing below it was ever given out.
+    const fd = this.#openIn(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd < 0) return this.#refused(fd);
     if (this.#inode.lookFd(fd) < 0 || this.#inode.device !== this.#device) return closeFd(fd);
-    const level: Level = { fd, inode: this.#inode.number, ahead: [] };
+    const level: Level = { fd, inode: this.#inode.number, name, ahead: [] };
     this.#levels.push(level);
     const result = this.#reader.readAll(fd, (number, type, child) => this.#see(level, number, type, child));
     if (result < 0) this.#refused(result);
   }
 
   #refused(errno: number): void {
-    const passing = [-2 /* ENOENT */, -13 /* EACCES */, -20 /* ENOTDIR */, -40 /* ELOOP */];
-    if (!passing.includes(errno)) this.#failed = errno;
+    const gone = [-2 /* ENOENT */, -20 /* ENOTDIR */, -40 /* ELOOP */];
+    if (!gone.includes(errno)) this.#failed = errno;
   }
 
   #see(level: Level, number: bigint, type: number, name: string): void {
     let isDirectory = type === DT_DIR;
     if (type === DT_UNKNOWN) isDirectory = this.#inode.lookAt(level.fd, name) === 0 && this.#inode.isDirectory;
     if (isDirectory) level.ahead.push(name);
-    const wanted = this.#wanted.delete(number);
-    if (wanted || isDirectory || !this.#index.isFull) this.#index.put(number, level.inode, name);
+    if (this.#wanted.delete(number)) this.#found(number, level, name);
+    else if (isDirectory || !this.#index.isFull) this.#index.put(number, level.inode, name);
+  }
+
+  /** Puts in the whole way to it, anew: a small index must not have lost the beginning of the way by now. */
+  #found(number: bigint, level: Level, name: string): void {
+    this.#levels.forEach((each, depth) => {
+      const above = this.#levels[depth - 1];
+      if (above !== undefined) this.#index.put(each.inode, above.inode, each.name);
+    });
+    this.#index.put(number, level.inode, name);
   }
 }

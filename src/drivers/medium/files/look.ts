@@ -17,7 +17,7 @@ import { readListing } from './directory-reader.ts';
 import type { ObjectsAt } from './objects-at.ts';
 import type { Answer, Ask, FoundObject } from './words.ts';
 
-const { EINVAL, ENOENT, ENOTDIR, ESTALE } = ErrorNumber;
+const { EACCES, EINVAL, ENOENT, ENOTDIR, ESTALE } = ErrorNumber;
 
 const linkTarget = Buffer.alloc(4096);
 
@@ -82,7 +82,7 @@ export function lookup(objects: ObjectsAt, { id, fd, name }: Ask<'lookup'>): Ans
 
 function find(objects: ObjectsAt, directory: number, id: ObjectId, name: string): FoundObject | number {
   const own = name === '.' || (name === '..' && id === objects.rootId);
-  const object = openAt(directory, own ? '.' : name, O_PATH | O_NOFOLLOW, 0);
+  const object = objects.openIn(directory, own ? '.' : name, O_PATH | O_NOFOLLOW);
   if (object < 0) return object;
   const result = objects.inode.lookFd(object);
   const identity = result < 0 ? result : objects.idOf(object);
@@ -108,6 +108,8 @@ export function list(objects: ObjectsAt, { id, fd, cookie, most }: Ask<'list'>):
   let reading = directory.opened;
   if (reading < 0) {
     reading = openAt(directory.fd, '.', O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (reading === -EACCES && objects.inode.lookFd(directory.fd) === 0)
+      reading = objects.openAnew(directory.fd, O_RDONLY | O_DIRECTORY);
     if (reading < 0) return inDirectory(objects, directory.fd, reading);
   }
   const listed = readListing(reading, cookie, most);

@@ -44,6 +44,7 @@ const INSIDE_MAX = 16_384;
 const DEPTH_MAX = 4096;
 /** Ids that a walk did not find. */
 const GONE_MAX = 16_384;
+const GONE_MS = 10_000;
 
 export class ObjectsAt {
   readonly setup: ThreadSetup;
@@ -55,7 +56,8 @@ export class ObjectsAt {
   readonly device: string;
   /** Null with kernel handles. */
   readonly index: InodeIndex | null;
-  readonly #gone = new Set<ObjectId>();
+  /** Until when they are believed to be gone. */
+  readonly #gone = new Map<ObjectId, number>();
   readonly #inside = new Set<ObjectId>();
   readonly #handle = Buffer.alloc(8 + HANDLE_BYTES_MAX);
   readonly #up = new Inode();
@@ -132,6 +134,26 @@ export class ObjectsAt {
     return again;
   }
 
+  /** Opens a name in an open directory, as `openAnew` does it also through directories that keep the owner out. */
+  openIn(directory: number, name: string, flags: number): number {
+    const result = openAt(directory, name, flags, 0);
+    if (result !== -EACCES || this.#up.lookFd(directory) < 0) return result;
+    const mode = this.#up.mode & 0o7777;
+    if ((mode & 0o700) !== 0o700) {
+      if (changeMode(directory, mode | 0o700) < 0) return result;
+      const again = openAt(directory, name, flags, 0);
+      changeMode(directory, mode);
+      if (again !== -EACCES) return again;
+    }
+    // Not the way to it, but the object itself is shut.
+    const path = (flags & O_PATH) === 0 ? this.openIn(directory, name, O_PATH | O_NOFOLLOW) : -EACCES;
+    if (path < 0) return path;
+    this.inode.lookFd(path);
+    const opened = this.openAnew(path, flags);
+    closeFd(path);
+    return opened;
+  }
+
   /** The directory is known to lie in the tree: it was found from one that does. */
   knowInside(id: ObjectId): void {
     if (this.#inside.size >= INSIDE_MAX) this.#inside.clear();
@@ -173,26 +195,24 @@ export class ObjectsAt {
 
   #byIndex(id: ObjectId, index: InodeIndex): number {
     const wanted = indexOf(id);
-    if (wanted === null || this.#gone.has(id)) return -ESTALE;
+    if (wanted === null || this.#isGone(id)) return -ESTALE;
     const path = index.path(wanted.inode, this.rootNumber);
     if (path === null) return MISS;
     let at = openAt(this.setup.rootFd, '.', O_PATH | O_DIRECTORY, 0);
     for (const name of path) {
       if (at < 0) break;
-      const next = openAt(at, name, O_PATH | O_NOFOLLOW, 0);
+      const next = this.openIn(at, name, O_PATH | O_NOFOLLOW);
       closeFd(at);
       at = next;
     }
     if (at === -EACCES) return at;
     if (at >= 0) {
       this.inode.lookFd(at);
-      if (
-        this.inode.number === wanted.inode &&
-        this.inode.bornNs === wanted.bornNs &&
-        this.inode.device === this.device
-      )
-        return at;
+      const isNumber = this.inode.number === wanted.inode && this.inode.device === this.device;
+      if (isNumber && this.inode.bornNs === wanted.bornNs) return at;
       closeFd(at);
+      // Another object has its number: it is gone.
+      if (isNumber) return -ESTALE;
     }
     index.forget(wanted.inode);
     return MISS;
@@ -214,16 +234,17 @@ export class ObjectsAt {
     if (found !== null) this.index?.drop(found.inode, parent, name);
   }
 
-  /** The index does not lead to the object. */
-  isMissed(id: ObjectId): boolean {
-    const fd = this.open(id);
-    if (fd >= 0) closeFd(fd);
-    return fd === MISS;
-  }
-
-  /** A walk of the whole tree did not find it: it does not come back. */
+  /** A walk of the whole tree did not find it; so much is believed for a while. */
   giveUp(id: ObjectId): void {
     if (this.#gone.size >= GONE_MAX) this.#gone.clear();
-    this.#gone.add(id);
+    this.#gone.set(id, performance.now() + GONE_MS);
+  }
+
+  #isGone(id: ObjectId): boolean {
+    const until = this.#gone.get(id);
+    if (until === undefined) return false;
+    if (until > performance.now()) return true;
+    this.#gone.delete(id);
+    return false;
   }
 }

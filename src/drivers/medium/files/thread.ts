@@ -116,8 +116,13 @@ class TreeThread {
     const asked = this.#missed;
     this.#missed = [];
     const begun = performance.now();
-    this.#search(idsOf(asked), 1, (failed) => {
-      for (const question of asked) this.#askAgain(question, failed);
+    this.#search(idsOf(asked), 1, (absent, failed) => {
+      for (const id of absent) this.#objects.giveUp(id);
+      for (const question of asked) {
+        const result = this.#ask(question);
+        // Not everything could be looked at, or something moved between the walk and now.
+        this.#reply(question, result === MISS ? failed || -EAGAIN : result);
+      }
       this.#flush();
       const pauseMs = Math.max(PAUSE_MS, (performance.now() - begun) * PAUSE_PART);
       this.#pause = setTimeout(() => {
@@ -127,32 +132,28 @@ class TreeThread {
     });
   }
 
-  #search(ids: ReadonlySet<string>, round: number, done: (failed: number) => void): void {
+  /** Walks the tree for these ids; tells which of them are not in it, and a negative errno when nobody can tell. */
+  #search(ids: ReadonlySet<string>, round: number, done: (absent: readonly string[], failed: number) => void): void {
     const { index, reader, setup, moves } = this.#objects;
-    const wanted = new Set<bigint>();
-    for (const id of ids) wanted.add(indexOf(id)?.inode ?? 0n);
-    if (index === null || wanted.size === 0) return done(0);
-    const walk = new TreeWalk(index, reader, setup.rootFd, wanted);
+    const numbers = new Map<string, bigint>();
+    for (const id of ids) {
+      const found = indexOf(id);
+      if (found !== null) numbers.set(id, found.inode);
+    }
+    if (index === null) return done([], 0);
+    const wanted = new Set(numbers.values());
+    const walk = new TreeWalk(index, reader, setup.rootFd, wanted, (...name) => this.#objects.openIn(...name));
+    const until = (): number => performance.now() + (round >= WALKS_MAX ? Infinity : SLICE_MS);
     const go = (): void => {
-      const until = performance.now() + (round >= WALKS_MAX ? Infinity : SLICE_MS);
-      while (walk.step()) if (performance.now() > until) return void setImmediate(go);
-      if (wanted.size > 0 && this.#objects.moves !== moves && round < WALKS_MAX)
+      const end = until();
+      while (walk.step()) if (performance.now() > end) return void setImmediate(go);
+      const absent = [...ids].filter((id) => wanted.has(numbers.get(id) ?? 0n));
+      if (walk.failed !== 0) return done([], walk.failed);
+      if (absent.length > 0 && this.#objects.moves !== moves && round < WALKS_MAX)
         return this.#search(ids, round + 1, done);
-      done(walk.failed);
+      done(absent, 0);
     };
     go();
-  }
-
-  /** After a walk: what is missed even now is gone. */
-  #askAgain(question: Question, failed: number): void {
-    let result = this.#ask(question);
-    if (result === MISS && failed === 0) {
-      for (const id of idsOf([question])) if (this.#objects.isMissed(id)) this.#objects.giveUp(id);
-      result = this.#ask(question);
-      // Something moved between the walk and now.
-      if (result === MISS) result = -EAGAIN;
-    }
-    this.#reply(question, result === MISS ? failed : result);
   }
 }
 
