@@ -137,3 +137,8 @@ export function open(objects: ObjectsAt, { id }: Ask<'open'>): Answer<'open'> | 
   const directory = objects.openDirectory(id);
   return directory < 0 ? directory : { opened: directory, type: 'directory' };
 }
+
+export function close({ fds }: Ask<'close'>): Answer<'close'> {
+  for (const fd of fds) closeFd(fd);
+  return {};
+}

@@ -49,6 +49,8 @@ export interface OpenObjectsOptions {
   readonly syncsRanges: boolean;
   /** A call on the object's bytes has returned. */
   readonly returned: (object: OpenObject) => void;
+  /** Closes descriptors that are not the last ones of anything that was removed, many at a time. */
+  readonly closeMany: (fds: readonly number[], done: () => void) => void;
 }
 
 export class OpenObjects {
@@ -56,6 +58,9 @@ export class OpenObjects {
   /** Least recently used first. */
   readonly #open = new Map<ObjectId, OpenObject>();
   readonly #sweep: NodeJS.Timeout;
+  /** Open and in nobody's use: closed together with what else is surplus in this turn. */
+  readonly #surplus: number[] = [];
+  #ending = false;
   #closing = 0;
   #whenClosed: (() => void) | null = null;
 
@@ -116,6 +121,15 @@ export class OpenObjects {
     });
   }
 
+  /** From now on nobody is asked to close many. */
+  end(): void {
+    this.#ending = true;
+    for (const fd of this.#surplus.splice(0)) {
+      this.#closing -= 1;
+      this.closeFd(fd);
+    }
+  }
+
   /** Closes everything; nobody holds anything any more. */
   closeAll(done: () => void): void {
     clearInterval(this.#sweep);
@@ -142,6 +156,18 @@ export class OpenObjects {
 
   #close(object: OpenObject): void {
     this.#open.delete(object.id);
-    this.closeFd(object.fd);
+    if (this.#ending) return this.closeFd(object.fd);
+    this.#surplus.push(object.fd);
+    this.#closing += 1;
+    if (this.#surplus.length === 1) setImmediate(() => this.#closeTogether());
+  }
+
+  #closeTogether(): void {
+    const fds = this.#surplus.splice(0);
+    if (fds.length === 0) return;
+    this.#options.closeMany(fds, () => {
+      this.#closing -= fds.length;
+      if (this.#closing === 0) this.#whenClosed?.();
+    });
   }
 }

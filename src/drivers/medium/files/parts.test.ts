@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { Fault } from '../../../base/fault.ts';
-import { openAt } from '../../linux/at-calls.ts';
+import { closeFd, openAt } from '../../linux/at-calls.ts';
 import { SyncBatch } from '../../linux/sync-batch.ts';
 import { Committer } from './committer.ts';
 import { DirectoryReader, parseListing, readListing } from './directory-reader.ts';
@@ -182,7 +182,15 @@ test('a sync that fails is told to those whose it is, and to nobody else', async
 test('after a sync that failed everything is synced, and a sync covers what returned before it', async (t) => {
   const directory = scratch(t);
   const rootFd = openSync(directory, 'r');
-  const open = new OpenObjects({ path: directory, syncsRanges: false, returned: () => {} });
+  const open = new OpenObjects({
+    path: directory,
+    syncsRanges: false,
+    returned: () => {},
+    closeMany: (fds, done) => {
+      for (const fd of fds) closeFd(fd);
+      done();
+    },
+  });
   const touched = new Touched(open, rootFd);
   const sync = (): Promise<number> => new Promise((resolve) => touched.sync(resolve));
   assert.equal(await sync(), 0, 'nothing to do');

@@ -55,6 +55,7 @@ class TreeThread {
       list: (ask) => look.list(objects, ask),
       usage: () => look.usage(objects),
       open: (ask) => look.open(objects, ask),
+      close: (ask) => look.close(ask),
       create: (ask) => maker.create(ask),
       change: (ask) => alter.change(objects, ask),
       link: (ask) => alter.link(objects, ask),

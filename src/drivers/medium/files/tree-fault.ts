@@ -35,6 +35,12 @@ const PASSING: ReadonlySet<string> = new Set(['EAGAIN', 'EINTR', 'EMFILE', 'ENFI
 export function treeFault(errno: number, what: string): Fault {
   const code = codeOf(errno);
   const message = `${what} failed: ${code}.`;
-  if (PASSING.has(code)) return new Fault('retry', message);
-  return new TreeFault(TOLD.has(code) ? (code as TreeErrno) : 'EIO', message);
+  // Names that are not there are looked up all the time: where in the program that was asked is told by nobody's stack.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const fault = PASSING.has(code)
+    ? new Fault('retry', message)
+    : new TreeFault(TOLD.has(code) ? (code as TreeErrno) : 'EIO', message);
+  Error.stackTraceLimit = stackTraceLimit;
+  return fault;
 }

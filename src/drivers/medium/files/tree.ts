@@ -341,6 +341,7 @@ const WHAT: Readonly<Record<Op, string>> = {
   list: 'Listing a directory',
   usage: 'Asking for the room on the medium',
   open: 'Opening an object',
+  close: 'Closing objects',
   create: 'Making an object',
   change: 'Changing attributes',
   link: 'Linking',

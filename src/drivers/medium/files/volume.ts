@@ -68,7 +68,18 @@ export class FilesVolume implements MediumVolume {
   constructor(parts: FilesVolumeParts) {
     this.#parts = parts;
     this.abilities = { punch: parts.punch, reserve: false, extents: true, generations: false };
-    this.#open = new OpenObjects({ path: parts.path, syncsRanges: parts.shared, returned: this.#returned });
+    this.#open = new OpenObjects({
+      path: parts.path,
+      syncsRanges: parts.shared,
+      returned: this.#returned,
+      closeMany: (fds, done) => {
+        this.#out += 1;
+        parts.crew.ask('close', { fds }, () => {
+          this.#left();
+          done();
+        });
+      },
+    });
     this.#queue = new CallQueue(!parts.shared);
     this.#touched = new Touched(this.#open, parts.rootFd);
     // Held for good, so it is never closed for want of use.
@@ -270,6 +281,7 @@ export class FilesVolume implements MediumVolume {
 
   #close(): void {
     const waiting = this.#closing ?? [];
+    this.#open.end();
     this.#touched.forget();
     this.#open.release(this.#replies);
     this.#queue.release();

@@ -107,6 +107,8 @@ export interface Questions {
       readonly toDirectory: Attributes;
     },
   ];
+  /** Closes descriptors that are not the last ones of what was removed, so that it is done at once. */
+  readonly close: readonly [ask: { readonly fds: readonly number[] }, answer: Record<string, never>];
   /** Sets mtime of an open file. */
   readonly stamp: readonly [ask: { readonly fd: number; readonly timeNs: bigint }, answer: Record<string, never>];
 }
