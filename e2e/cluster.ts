@@ -35,6 +35,7 @@ export interface Ended {
 
 const WAIT_MS = 30_000;
 const LOOK_MS = 100;
+const ROUND_MS = 30_000;
 const KEEP = process.env['HOLDFAST_E2E_KEEP'] === '1';
 
 /** A test with a cluster of its own that has its volumes and no running server. */
@@ -43,7 +44,8 @@ export function clusterTest(
   options: TestOptions,
   body: (cluster: Cluster, t: TestContext) => Promise<void>,
 ): void {
-  const deadlineMs = options.deadlineMs ?? 90_000;
+  // A long run has more rounds, and time for them.
+  const deadlineMs = (options.deadlineMs ?? 90_000) + rounds(0) * ROUND_MS;
   test(name, { skip: options.skip ?? false, todo: options.todo ?? false, timeout: deadlineMs + 30_000 }, async (t) => {
     const cluster = await Cluster.make(options);
     let late: NodeJS.Timeout | undefined;
