@@ -27,12 +27,15 @@ interface Internals {
   readonly callback: symbol;
 }
 
-/** Begins to hand over what the socket receives. The socket has been made and has not been read from. */
-export function receiveFrom(socket: InletSocket, receive: Receive): void {
+/**
+ * Begins to hand over what the socket receives, at most `mostBytes` at a time. The socket has been made and has not been
+ * read from.
+ */
+export function receiveFrom(socket: InletSocket, receive: Receive, mostBytes: number = SLAB_BYTES): void {
   // Without it the socket would not flow, and not end either; chunks come by it where there is no inlet.
   const internals = internalsOf(socket);
   socket.on('data', receive);
-  if (internals !== null) begin(socket, internals, receive);
+  if (internals !== null) begin(socket, internals, mostBytes, receive);
 }
 
 function internalsOf(socket: object): Internals | null {
@@ -48,7 +51,7 @@ function internalsOf(socket: object): Internals | null {
   return { handle: handle as Internals['handle'], buffer, next, callback };
 }
 
-function begin(socket: object, internals: Internals, receive: Receive): void {
+function begin(socket: object, internals: Internals, mostBytes: number, receive: Receive): void {
   let slab = newSlab(SLAB_BYTES);
   let at = 0;
   const room = (): Buffer => {
@@ -56,7 +59,7 @@ function begin(socket: object, internals: Internals, receive: Receive): void {
       slab = newSlab(SLAB_BYTES);
       at = 0;
     }
-    return slab.subarray(at);
+    return slab.subarray(at, at + mostBytes);
   };
   const received = (count: number): boolean => {
     if (receive(slab.subarray(at, at + count))) at += count;

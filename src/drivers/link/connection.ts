@@ -6,6 +6,9 @@ import type { Socket } from 'node:net';
 import { receiveFrom } from '../../base/inlet.ts';
 import type { LinkEvents } from '../../ports/link.ts';
 
+/** A read takes so much at most: a frame of moderate size, whole. */
+const READ_BYTES = 256 << 10;
+
 /** Why a path is down, in the words of the port. */
 export type DownReason = Parameters<LinkEvents['down']>[1];
 
@@ -27,7 +30,7 @@ export class Connection {
     this.socket = socket;
     this.user = user;
     this.remote = remote;
-    receiveFrom(socket, (chunk) => this.#open && this.user.bytes(chunk));
+    receiveFrom(socket, (chunk) => this.#open && this.user.bytes(chunk), READ_BYTES);
     // The first of these three to come tells; the peer's FIN is enough, nobody speaks in one direction only.
     socket.on('error', (error: NodeJS.ErrnoException) => this.#over(reasonOf(error), error.message));
     socket.on('end', () => this.#over('closed', 'the peer closed the connection'));

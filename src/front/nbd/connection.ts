@@ -8,6 +8,12 @@ import { Negotiation } from './negotiation.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { type Export, Transmission, type TransmissionPort } from './transmission.ts';
 
+/**
+ * A read takes so much at most. What is handled at a time then stays in the processor's cache from the read to the last
+ * send, and the partner works on the first part of a deep queue while the second is being read.
+ */
+const READ_BYTES = 64 << 10;
+
 /** Told of everything worth a line: a dotted name and plain values. */
 export type NbdLog = (event: string, fields: Readonly<Record<string, string | number | boolean | null>>) => void;
 
@@ -43,7 +49,7 @@ export class Connection implements TransmissionPort {
     const { name, sizeBytes, limits } = exported;
     this.#negotiation = new Negotiation({ name, sizeBytes, limits, refusal });
     this.#handshakeTimer = setTimeout(() => this.fail('the handshake took too long'), limits.handshakeMs);
-    receiveFrom(socket, this.#received);
+    receiveFrom(socket, this.#received, READ_BYTES);
     socket.on('drain', () => this.#transmission?.drained());
     socket.on('end', () => this.#clientClosed());
     socket.on('error', (error) => (this.#why ??= error.message));
