@@ -27,6 +27,7 @@ const IOCB_BYTES = 64;
 const EVENT_BYTES = 32;
 const IOVEC_BYTES = 16;
 const IOCB_CMD_PWRITEV = 8;
+const TWO_32 = 2 ** 32;
 
 /** Writes of one batch at most: enough that handing it to another thread and back costs little for each of them. */
 export const BATCH_WRITES_MAX = 512;
@@ -42,6 +43,20 @@ export interface PlacedWrite {
   readonly offset: number;
 }
 
+/** Where memory begins, as far as it has been asked for: that never changes, and asking costs more than all else here. */
+const begins = new WeakMap<ArrayBufferLike, number>();
+
+/** Where the bytes are; below 2^53 on every machine that runs Node. */
+function addressOf(bytes: Buffer): number {
+  const memory = bytes.buffer;
+  let begin = begins.get(memory);
+  if (begin === undefined) {
+    begin = Number(libc().address(bytes)) - bytes.byteOffset;
+    begins.set(memory, begin);
+  }
+  return begin + bytes.byteOffset;
+}
+
 /** Makes batches, one at a time. Its memory and the kernel's context live as long as the process. */
 export class WriteBatch {
   readonly #context: bigint;
@@ -49,8 +64,10 @@ export class WriteBatch {
   readonly #getEvents: number;
   readonly #controls = Buffer.alloc(IOCB_BYTES * BATCH_WRITES_MAX);
   readonly #pointers = new BigUint64Array(BATCH_WRITES_MAX);
-  readonly #vectors = new BigUint64Array((IOVEC_BYTES / 8) * BATCH_PIECES_MAX);
-  readonly #vectorsAt: bigint;
+  /** As halves of 64 bit numbers, low ones first: no BigInt is made for a piece. */
+  readonly #vectors = new Uint32Array((IOVEC_BYTES / 4) * BATCH_PIECES_MAX);
+  readonly #fields: Uint32Array;
+  readonly #vectorsAt: number;
   readonly #events = Buffer.alloc(EVENT_BYTES * BATCH_WRITES_MAX);
   #busy = false;
 
@@ -59,7 +76,8 @@ export class WriteBatch {
     this.#submit = submit;
     this.#getEvents = getEvents;
     const at = libc().address(this.#controls);
-    this.#vectorsAt = libc().address(Buffer.from(this.#vectors.buffer));
+    this.#vectorsAt = addressOf(Buffer.from(this.#vectors.buffer));
+    this.#fields = new Uint32Array(this.#controls.buffer, this.#controls.byteOffset, this.#controls.length / 4);
     for (let i = 0; i < BATCH_WRITES_MAX; i += 1) this.#pointers[i] = at + BigInt(i * IOCB_BYTES);
   }
 
@@ -87,25 +105,30 @@ export class WriteBatch {
       'one batch at a time, of some writes',
     );
     this.#busy = true;
-    const { address } = libc();
-    const controls = this.#controls;
+    const fields = this.#fields;
     const vectors = this.#vectors;
-    controls.fill(0, 0, writes.length * IOCB_BYTES);
     let vector = 0;
     for (let i = 0; i < writes.length; i += 1) {
       const { pieces, offset, fd: own } = writes[i]!;
-      const at = i * IOCB_BYTES;
-      controls.writeUInt32LE(i, at);
-      controls.writeUInt16LE(IOCB_CMD_PWRITEV, at + 16);
-      controls.writeInt32LE(own ?? fd, at + 20);
-      controls.writeBigUInt64LE(this.#vectorsAt + BigInt(vector * IOVEC_BYTES), at + 24);
-      controls.writeUInt32LE(pieces.length, at + 32);
-      controls.writeUIntLE(offset, at + 40, 6);
+      const at = i * (IOCB_BYTES / 4);
+      const vectorAt = this.#vectorsAt + vector * IOVEC_BYTES;
+      // The other fields are zero from the beginning.
+      fields[at] = i;
+      fields[at + 4] = IOCB_CMD_PWRITEV;
+      fields[at + 5] = own ?? fd;
+      fields[at + 6] = vectorAt % TWO_32;
+      fields[at + 7] = vectorAt / TWO_32;
+      fields[at + 8] = pieces.length;
+      fields[at + 10] = offset % TWO_32;
+      fields[at + 11] = offset / TWO_32;
       assert(vector + pieces.length <= BATCH_PIECES_MAX, 'the pieces of a batch are bounded');
       for (let k = 0; k < pieces.length; k += 1) {
         const piece = pieces[k]!;
-        vectors[2 * vector] = address(piece);
-        vectors[2 * vector + 1] = BigInt(piece.length);
+        const address = addressOf(piece);
+        const to = vector * (IOVEC_BYTES / 4);
+        vectors[to] = address % TWO_32;
+        vectors[to + 1] = address / TWO_32;
+        vectors[to + 2] = piece.length;
         vector += 1;
       }
     }
