@@ -61,16 +61,31 @@ export function openRawFile(
   done: Result<MediumVolume>,
 ): void {
   const flags = constants.O_RDWR | (sharing === 'machines' ? constants.O_DSYNC : 0);
-  open(path, flags, (error, fd) => {
+  openForReading(path, flags, (error, fd, quiet) => {
     if (error !== null) return done(faultOfError(error, `Opening the image ${path}`), null);
     const fail = (fault: Fault): void => close(fd, () => done(fault, null));
     examine(fd, path, expectedBytes, (fault, image) => {
       if (fault !== null) return fail(fault);
       forget(image, sharing, (stale) => {
         if (stale !== null) return fail(stale);
-        tryAbilities(image, (abilities) => done(null, new RawFile(image, sharing, abilities)));
+        tryAbilities(image, (abilities) => done(null, new RawFile(image, sharing, abilities, quiet)));
       });
     });
+  });
+}
+
+/**
+ * Opens without times of access, where that is permitted: `quiet`. Noting one is a modification, for which a read that
+ * the kernel's cache can answer would wait as long as the disk hangs.
+ */
+function openForReading(
+  path: string,
+  flags: number,
+  done: (error: NodeJS.ErrnoException | null, fd: number, quiet: boolean) => void,
+): void {
+  open(path, flags | constants.O_NOATIME, (error, fd) => {
+    if (error?.code !== 'EPERM') return done(error, fd, true);
+    open(path, flags, (again, loud) => done(again, loud, false));
   });
 }
 
@@ -161,13 +176,14 @@ class RawFile implements MediumVolume, ImageHandle {
   #gathering = false;
   /** Null where each write is a call of its own: O_DSYNC ones wait for the storage, and had better wait side by side. */
   readonly #batch: WriteBatch | null;
-  #readsCached = true;
+  #readsCached: boolean;
   #inFlight = 0;
   #closing: Done[] | null = null;
   #closed = false;
   #may: () => boolean = always;
 
-  constructor(image: Image, sharing: Sharing, abilities: MediumAbilities) {
+  constructor(image: Image, sharing: Sharing, abilities: MediumAbilities, quiet: boolean) {
+    this.#readsCached = quiet || image.isDevice;
     this.abilities = abilities;
     this.fd = image.fd;
     this.path = image.path;
