@@ -232,9 +232,9 @@ function journal(): () => void {
 
 export const PIECES: readonly Piece[] = [
   { name: 'NBD: parse, submit, answer', mostBytes: 450, make: nbd },
-  { name: 'log: append, release', mostBytes: 40, make: log },
-  { name: 'overlay: add, look up, remove', mostBytes: 40, make: overlay },
-  { name: 'plan of a destage', mostBytes: 400, make: plan },
+  { name: 'log: append, release', mostBytes: 60, make: log },
+  { name: 'overlay: add, look up, remove', mostBytes: 200, make: overlay },
+  { name: 'plan of a destage', mostBytes: 500, make: plan },
   { name: 'link: frame out', mostBytes: 260, make: linkOut },
   { name: 'link: frame in, checked', mostBytes: 560, make: linkIn },
   { name: 'journal: group', mostBytes: 150, make: journal },
