@@ -45,8 +45,9 @@ async function torture(minutes: number, seed: number, tally: Tally): Promise<boo
     const kind = turn % 2 === 0 && without === null ? 'ways' : 'directory';
     const world = await buildWorld(kind, chance, tally);
     say(`--- ${world.name}${kind === 'directory' && world.small === null ? ' (needs root to be filled)' : ''}`);
-    const whole = await tortureOne(world, seed + turn, Math.min(endMs, performance.now() + WORLD_MS));
-    await world.end();
+    const lasts = Math.min(endMs, performance.now() + WORLD_MS);
+    // Whatever comes of it, nothing of it stays.
+    const whole = await tortureOne(world, seed + turn, lasts).finally(() => world.end());
     if (!whole) return false;
   }
   return true;
