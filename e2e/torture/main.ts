@@ -46,9 +46,12 @@ async function torture(minutes: number, seed: number, tally: Tally): Promise<boo
     const world = await buildWorld(kind, chance, tally);
     say(`--- ${world.name}${kind === 'directory' && world.small === null ? ' (needs root to be filled)' : ''}`);
     const lasts = Math.min(endMs, performance.now() + WORLD_MS);
-    // Whatever comes of it, nothing of it stays.
-    const whole = await tortureOne(world, seed + turn, lasts).finally(() => world.end());
-    if (!whole) return false;
+    try {
+      if (!(await tortureOne(world, seed + turn, lasts))) return false;
+    } finally {
+      // Whatever comes of it, nothing of it stays.
+      await world.end();
+    }
   }
   return true;
 }
