@@ -6,7 +6,7 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { findRoot } from '../src/app/root.ts';
 import { findProgram, freePorts, HOST, listens, removeScratch, Running, scratchDirectory } from './machine.ts';
-import { Pair } from './pair.ts';
+import { Pair, type PairOptions } from './pair.ts';
 
 export type ContestantName =
   | 'holdfast journal'
@@ -66,16 +66,19 @@ export function profiler(directory: string | null, name: string): ((server: 'a' 
   ];
 }
 
-async function startPair(
+/** A pair with an image full of data; `other` options in place of the usual ones. */
+export async function startPair(
   name: ContestantName,
   store: 'journal' | 'memory',
   nodeOptions?: (server: 'a' | 'b') => readonly string[],
+  other: Partial<PairOptions> = {},
 ): Promise<Contestant> {
   const pair = await Pair.start({
     store,
     capacityMib: CAPACITY_MIB,
     sizeMib: VOLUME_MIB,
     ...(nodeOptions === undefined ? {} : { nodeOptions }),
+    ...other,
   });
   // The image is a file with data, as the peers' is: its pages are on disk and in the kernel's cache.
   fill(pair.imageFile);
