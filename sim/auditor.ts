@@ -7,10 +7,13 @@ import type { VolumeName } from '../src/base/names.ts';
 import type { Operation } from '../src/base/operation.ts';
 import type { VolumeRecord } from '../src/ports/coordinator.ts';
 import type { Context } from './context.ts';
+import { namedStores, onMediumAlone, overlay } from './copies.ts';
 import { tagOf, type Disk, type LogState } from './disk.ts';
+import { NAME_KEYS } from './files/errands.ts';
+import { FilesModel } from './files/model.ts';
 import type { Life } from './life.ts';
 import type { Device } from './device.ts';
-import { Model, SECTOR, ZERO, type Write } from './model.ts';
+import { Model, ZERO, type Write } from './model.ts';
 import type { SimStore } from './store.ts';
 
 /** What the auditor may look at. */
@@ -26,6 +29,8 @@ export interface Truth {
 interface VolumeAudit {
   readonly name: VolumeName;
   readonly model: Model;
+  /** Of a files volume. */
+  files: FilesModel | null;
   /** Order of each write, from the number it was first stored under. */
   readonly orders: Map<number, number>;
   /** What each (epoch, sequence) was first given to. */
@@ -53,6 +58,7 @@ export class Auditor {
     this.volumes = volumes.map((v) => ({
       name: v.name,
       model: new Model(v.sectors),
+      files: null,
       orders: new Map(),
       numbers: new Map(),
       answeredEpoch: 0,
@@ -65,6 +71,15 @@ export class Auditor {
 
   see(truth: Truth): void {
     this.#truth = truth;
+    this.volumes.forEach((audit, volume) => {
+      const files = truth.device.files[volume] ?? null;
+      audit.files = files === null ? null : new FilesModel(files, NAME_KEYS);
+    });
+  }
+
+  /** Null for a block volume. */
+  filesOf(volume: number): FilesModel | null {
+    return this.#volume(volume).files;
   }
 
   modelOf(volume: number): Model {
@@ -78,8 +93,8 @@ export class Auditor {
     const audit = this.#volume(store.volumeIndex);
     for (const o of operations) {
       const number = o.epoch * EPOCH_STEP + o.sequence;
-      const tag = o.data.length > 0 ? tagOf(o.data, 0) : ZERO;
-      const identity = `${o.kind}:${tag}:${o.offset}+${o.length}`;
+      const tag = o.data.length > 0 ? tagOf(o.data, 0) : Number(o.timeNs);
+      const identity = `${o.kind}:${tag}:${o.target}:${o.offset}+${o.length}`;
       const known = audit.numbers.get(number);
       if (known === undefined) audit.numbers.set(number, identity);
       else if (known !== identity) {
@@ -119,6 +134,10 @@ export class Auditor {
     if (after.owner?.server !== before.owner?.server && after.epoch > before.epoch) this.#ctx.tally.takeovers++;
     if (after.epoch > before.epoch) this.#ctx.tally.claims++;
     if (after.owner !== null) audit.claimants.add(after.owner.incarnation);
+    if (audit.files !== null) {
+      if (onMediumAlone(after)) audit.files.aloneUntilMs = Infinity;
+      else if (audit.files.aloneUntilMs === Infinity) audit.files.aloneUntilMs = this.#ctx.now;
+    }
     this.recoverable(volume, `the record became ${after.mirror}`);
   }
 
@@ -222,6 +241,31 @@ export class Auditor {
     this.recoverable(volume, `write ${write.tag} was acknowledged`);
   }
 
+  // ---- what the auditor of files volumes asks
+
+  touches(life: Life, volume: number, what: string): void {
+    this.#authority(life, volume, this.#see().recordOf(volume), what);
+  }
+
+  unstable(life: Life, volume: number, tag: number): string | null {
+    return this.#unstable(life, volume, this.#see().recordOf(volume), tag);
+  }
+
+  /** A store that the record names and that never held this; null: all have. */
+  lacking(volume: number, tag: number): string | null {
+    const truth = this.#see();
+    const named = namedStores(truth.recordOf(volume));
+    return named.find((id) => truth.diskOf(volume, id)?.everHeld.has(tag) === false) ?? null;
+  }
+
+  orderOf(volume: number, tag: number): number | undefined {
+    return this.#volume(volume).orders.get(tag);
+  }
+
+  isReplaying(volume: number): boolean {
+    return this.#see().recordOf(volume).mirror === 'replaying';
+  }
+
   /** A door was opened: never by a claimant that has not finished its replay. */
   opened(life: Life, volume: number, epoch: number): void {
     const record = this.#see().recordOf(volume);
@@ -260,7 +304,7 @@ export class Auditor {
     const platter = truth.device.platters[volume];
     if (platter === undefined) return;
     if (onMediumAlone(record)) {
-      this.#judge(volume, platter.synced, `the synced medium (${record.mirror}; ${occasion})`);
+      this.#judge(volume, platter.synced, null, `the synced medium (${record.mirror}; ${occasion})`);
       return;
     }
     for (const id of namedStores(record)) {
@@ -286,7 +330,7 @@ export class Auditor {
         );
         return;
       }
-      this.#judge(volume, overlay(platter.synced, log), where);
+      this.#judge(volume, platter.synced, log, where);
     }
   }
 
@@ -324,7 +368,9 @@ export class Auditor {
   settleLoss(volume: number, content: ArrayLike<number>): void {
     const audit = this.#volume(volume);
     if (!audit.reset) return;
-    audit.model.accept(Array.from(content), this.#ctx.now);
+    const files = this.#see().device.files[volume] ?? null;
+    if (files !== null) audit.files?.accept(files, this.#ctx.now);
+    else audit.model.accept(Array.from(content), this.#ctx.now);
     audit.orders.clear();
     audit.reset = false;
   }
@@ -333,8 +379,15 @@ export class Auditor {
     return this.#volume(volume).reset;
   }
 
-  #judge(volume: number, content: ArrayLike<number>, where: string): void {
+  #judge(volume: number, synced: Uint32Array, log: LogState | null, where: string): void {
     const audit = this.#volume(volume);
+    const files = this.#see().device.files[volume] ?? null;
+    if (files !== null) {
+      const wrong = audit.files?.unacceptable(files, log?.operations ?? []) ?? null;
+      if (wrong !== null) this.#ctx.fail('I1 nothing acknowledged is lost', `${audit.name}: ${where}: ${wrong}`);
+      return;
+    }
+    const content = log === null ? synced : overlay(synced, log);
     for (let sector = 0; sector < audit.model.sectors; sector++) {
       const wrong = audit.model.unacceptable(sector, content[sector] as number);
       if (wrong !== null) {
@@ -389,34 +442,4 @@ export class Auditor {
     if (this.#truth === null) throw new Error('the auditor has not been shown the world');
     return this.#truth;
   }
-}
-
-/** The stores that the record names as copies. */
-export function namedStores(record: VolumeRecord): string[] {
-  switch (record.mirror) {
-    case 'suspended':
-      return [];
-    case 'sole':
-      return record.ownerStore === null ? [] : [record.ownerStore];
-    case 'in-sync':
-      return [record.ownerStore, record.partnerStore].filter((id) => id !== null);
-    case 'replaying':
-      return record.source === null ? [] : record.source.stores.map((s) => s.store);
-  }
-}
-
-/** The record promises that the medium alone holds everything. */
-function onMediumAlone(record: VolumeRecord): boolean {
-  return record.mirror === 'suspended' || (record.mirror === 'replaying' && record.source === null);
-}
-
-/** The medium with a log over it. */
-function overlay(base: Uint32Array, log: LogState): Uint32Array {
-  const content = base.slice();
-  for (const o of log.operations) {
-    const first = o.offset / SECTOR;
-    for (let i = 0; i < o.length / SECTOR; i++)
-      content[first + i] = o.data.length > 0 ? tagOf(o.data, i * SECTOR) : ZERO;
-  }
-  return content;
 }

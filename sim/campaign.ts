@@ -70,6 +70,8 @@ function emptyTally(): Tally {
     crashes: 0,
     events: 0,
     losses: 0,
+    renamed: 0,
+    repeated: 0,
     undecided: 0,
   };
 }

@@ -60,11 +60,20 @@ function mediumWorld(): Promise<MediumWorld> {
   const ctx = new Context(false);
   const sectors = 256;
   const abilities = { punch: true, reserve: true, extents: true, generations: false };
-  const watch = { written: () => undefined, zeroed: () => undefined, late: () => undefined, rightful: () => true };
+  const heedless = () => undefined;
+  const files = {
+    written: heedless,
+    changed: heedless,
+    stamped: heedless,
+    called: heedless,
+    made: heedless,
+    gone: heedless,
+  };
+  const watch = { written: heedless, zeroed: heedless, late: heedless, rightful: () => true, files };
   const device = new Device(
     ctx,
     Prng.ofSeed(seed++),
-    [{ name: VOLUME, mediumId: MEDIUM, sectors }],
+    [{ name: VOLUME, mediumId: MEDIUM, sectors, files: null }],
     abilities,
     2,
     false,

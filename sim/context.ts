@@ -47,7 +47,9 @@ export const HOOKS = [
   'door-opened',
   'acknowledged',
 ] as const;
-export type Hook = (typeof HOOKS)[number];
+/** Those of files volumes come on top: what is drawn from the others stays as it is. */
+export const FILES_HOOKS = ['tree-call', 'intended', 'name-answered'] as const;
+export type Hook = (typeof HOOKS)[number] | (typeof FILES_HOOKS)[number];
 
 /** Counters for the closing lines of a run. */
 export interface Tally {
@@ -61,6 +63,9 @@ export interface Tally {
   crashes: number;
   events: number;
   losses: number;
+  /** Changes of names answered, and how many of these answers were given again to whoever asked again. */
+  renamed: number;
+  repeated: number;
   undecided: number;
 }
 
@@ -80,6 +85,8 @@ export class Context {
     crashes: 0,
     events: 0,
     losses: 0,
+    renamed: 0,
+    repeated: 0,
     undecided: 0,
   };
   readonly story: StoryLine[] | null;

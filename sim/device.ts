@@ -11,6 +11,9 @@ import type { MediumId, VolumeName } from '../src/base/names.ts';
 import type { MediumAbilities } from '../src/ports/medium.ts';
 import type { Context } from './context.ts';
 import type { Life } from './life.ts';
+import { FilesPlatter } from './files/platter.ts';
+import type { FilesWatch } from './files/watch.ts';
+import { GHOST, Platter } from './platter.ts';
 import type { Prng } from './prng.ts';
 
 /** How one server's path to the medium is now. */
@@ -33,75 +36,78 @@ export interface MediumWatch {
   rightful(life: Life, volume: number): boolean;
   /** A write landed although a successor had opened the medium afresh. */
   late(life: Life, volume: number, successor: Life): void;
+  /** What happens on files volumes. */
+  readonly files: FilesWatch;
 }
 
-/** In `dirty`: a failed sync forgot it, but the cache still shows it; it will never become durable. */
-export const GHOST = 255;
-
+/** A modification on its way. */
 export interface Flight {
   readonly life: Life;
   readonly volume: number;
-  readonly platter: Platter;
-  readonly first: number;
-  /** One tag per sector. */
-  readonly tags: readonly number[];
-  readonly punch: boolean;
+  /** Its parts: each lands or not. */
+  readonly count: number;
+  /** It goes to the volume that all servers share, and not to an empty directory in its place. */
+  readonly shared: boolean;
+  readonly text: string;
   landed: boolean;
+  landPart(part: number): void;
+  /** Both modify the same place. */
+  meets(other: Flight): boolean;
 }
 
-/** One volume's bytes. */
-export class Platter {
+/** A write to sectors of a block volume. */
+export class SectorFlight implements Flight {
+  readonly life: Life;
+  readonly volume: number;
+  readonly shared: boolean;
+  readonly #platter: Platter;
+  readonly #first: number;
+  /** One tag per sector. */
+  readonly #tags: readonly number[];
+  readonly #punch: boolean;
+  landed = false;
+
+  constructor(life: Life, volume: number, platter: Platter, first: number, tags: readonly number[], punch: boolean) {
+    this.life = life;
+    this.volume = volume;
+    this.shared = platter.shared;
+    this.#platter = platter;
+    this.#first = first;
+    this.#tags = tags;
+    this.#punch = punch;
+  }
+
+  get count(): number {
+    return this.#tags.length;
+  }
+  get text(): string {
+    return `sectors ${this.#first}+${this.#tags.length}`;
+  }
+
+  landPart(part: number): void {
+    this.#platter.put(this.#first + part, this.#tags[part] as number, this.life.index, this.#punch);
+  }
+
+  meets(other: Flight): boolean {
+    if (!(other instanceof SectorFlight)) return false;
+    return other.#first < this.#first + this.count && this.#first < other.#first + other.count;
+  }
+}
+
+export interface DeviceVolume {
+  readonly name: VolumeName;
+  readonly mediumId: MediumId;
+  /** Sectors of a block volume; cells that a file may grow to. */
   readonly sectors: number;
-  /** What a read finds. */
-  readonly now: Uint32Array;
-  /** What a loss of power leaves. */
-  readonly synced: Uint32Array;
-  /** Server index + 1 of the newest write that is not synced, else 0. */
-  readonly dirty: Uint8Array;
-  readonly hole: Uint8Array;
-  /** Order of the newest landing in `now`, and of the one that `synced` holds. */
-  readonly stamp: Float64Array;
-  readonly syncedStamp: Float64Array;
-  full = false;
-  #order = 0;
-
-  constructor(sectors: number) {
-    this.sectors = sectors;
-    this.now = new Uint32Array(sectors);
-    this.synced = new Uint32Array(sectors);
-    this.dirty = new Uint8Array(sectors);
-    this.hole = new Uint8Array(sectors).fill(1);
-    this.stamp = new Float64Array(sectors);
-    this.syncedStamp = new Float64Array(sectors);
-  }
-
-  /** What `now` held at the time of `stamp` is durable, unless something newer is. */
-  makeDurable(sector: number, tag: number, stamp: number): void {
-    if (stamp > (this.syncedStamp[sector] as number)) {
-      this.synced[sector] = tag;
-      this.syncedStamp[sector] = stamp;
-    }
-    if (this.stamp[sector] === stamp) this.dirty[sector] = 0;
-  }
-
-  /** The content that is not durable is gone. */
-  revert(sector: number): void {
-    this.now[sector] = this.synced[sector] as number;
-    this.stamp[sector] = this.syncedStamp[sector] as number;
-  }
-
-  land(flight: Flight, sector: number): void {
-    const at = flight.first + sector;
-    this.now[at] = flight.tags[sector] as number;
-    this.stamp[at] = ++this.#order;
-    this.dirty[at] = flight.life.index + 1;
-    this.hole[at] = flight.punch ? 1 : 0;
-  }
+  /** Names of the files that a files volume begins with; null for a block volume. */
+  readonly files: readonly string[] | null;
 }
 
 /** The device, shared by all servers of a world. */
 export class Device {
+  /** Of a files volume, its platter has no sectors. */
   readonly platters: Platter[];
+  readonly files: readonly (FilesPlatter | null)[];
   readonly ids: readonly MediumId[];
   readonly names: readonly VolumeName[];
   readonly abilities: MediumAbilities;
@@ -121,7 +127,7 @@ export class Device {
   constructor(
     ctx: Context,
     prng: Prng,
-    volumes: readonly { readonly name: VolumeName; readonly mediumId: MediumId; readonly sectors: number }[],
+    volumes: readonly DeviceVolume[],
     abilities: MediumAbilities,
     latencyMs: number,
     lateIo: boolean,
@@ -129,7 +135,8 @@ export class Device {
   ) {
     this.#ctx = ctx;
     this.#prng = prng;
-    this.platters = volumes.map((v) => new Platter(v.sectors));
+    this.platters = volumes.map((v) => new Platter(v.files === null ? v.sectors : 0));
+    this.files = volumes.map((v) => (v.files === null ? null : new FilesPlatter(v.sectors, v.files)));
     this.ids = volumes.map((v) => v.mediumId);
     this.names = volumes.map((v) => v.name);
     this.abilities = abilities;
@@ -155,14 +162,12 @@ export class Device {
 
   takeOff(flight: Flight): void {
     for (const other of this.#flights) {
-      if (other.life !== flight.life || other.volume !== flight.volume) continue;
-      if (other.first < flight.first + flight.tags.length && flight.first < other.first + other.tags.length) {
-        this.#ctx.fail(
-          'T25 overlapping I/O',
-          `${flight.life.server} issued a write to sectors ${flight.first}+${flight.tags.length} of volume ` +
-            `${flight.volume} while one to ${other.first}+${other.tags.length} had not returned`,
-        );
-      }
+      if (other.life !== flight.life || other.volume !== flight.volume || !flight.meets(other)) continue;
+      this.#ctx.fail(
+        'T25 overlapping I/O',
+        `${flight.life.server} issued a write to ${flight.text} of volume ` +
+          `${flight.volume} while one to ${other.text} had not returned`,
+      );
     }
     this.#flights.add(flight);
   }
@@ -171,10 +176,9 @@ export class Device {
   land(flight: Flight): void {
     if (flight.landed || !this.#flights.has(flight)) return;
     flight.landed = true;
-    const { platter } = flight;
-    const opener = platter === this.platters[flight.volume] ? (this.#openers[flight.volume] ?? null) : null;
+    const opener = flight.shared ? (this.#openers[flight.volume] ?? null) : null;
     if (opener !== null && opener !== flight.life) this.watch.late(flight.life, flight.volume, opener);
-    for (let i = 0; i < flight.tags.length; i++) platter.land(flight, i);
+    for (let i = 0; i < flight.count; i++) flight.landPart(i);
   }
 
   finish(flight: Flight): void {
@@ -186,10 +190,9 @@ export class Device {
   settle(matches: (flight: { readonly life: Life; readonly volume: number }) => boolean): void {
     for (const flight of this.#flights) {
       if (!matches(flight)) continue;
-      const { platter } = flight;
       if (!flight.landed && !this.fenced.has(flight.life.incarnation)) {
         const share = this.#prng.pick([0, 0.5, 1]);
-        for (let i = 0; i < flight.tags.length; i++) if (this.#prng.chance(share)) platter.land(flight, i);
+        for (let i = 0; i < flight.count; i++) if (this.#prng.chance(share)) flight.landPart(i);
       }
       this.#flights.delete(flight);
     }
@@ -209,35 +212,46 @@ export class Device {
 
   /** A sync of one server failed: the kernel forgets what that server wrote and had not synced, in part or wholly. */
   forget(life: Life, volume: number): void {
-    const platter = this.platters[volume] as Platter;
-    for (let i = 0; i < platter.sectors; i++) {
-      if (platter.dirty[i] !== life.index + 1) continue;
-      if (this.#prng.chance(0.7)) {
-        platter.revert(i);
-        platter.dirty[i] = 0;
-      } else platter.dirty[i] = GHOST;
-    }
+    for (const platter of this.#plattersOf(volume))
+      for (let i = 0; i < platter.sectors; i++) {
+        if (platter.dirty[i] !== life.index + 1) continue;
+        if (this.#prng.chance(0.7)) {
+          platter.revert(i);
+          platter.dirty[i] = 0;
+        } else platter.dirty[i] = GHOST;
+      }
+    this.files[volume]?.tidy();
   }
 
   /** Whoever opens afresh trusts no cache: ghosts are gone. */
   exorcise(volume: number): void {
-    const platter = this.platters[volume] as Platter;
-    for (let i = 0; i < platter.sectors; i++) {
-      if (platter.dirty[i] !== GHOST) continue;
-      platter.revert(i);
-      platter.dirty[i] = 0;
-    }
+    for (const platter of this.#plattersOf(volume))
+      for (let i = 0; i < platter.sectors; i++) {
+        if (platter.dirty[i] !== GHOST) continue;
+        platter.revert(i);
+        platter.dirty[i] = 0;
+      }
+    this.files[volume]?.tidy();
   }
 
   /** Power is lost everywhere at once: of what was not synced, any part is gone. */
   losePower(): void {
-    for (const platter of this.platters) {
-      for (let i = 0; i < platter.sectors; i++) {
-        if (platter.dirty[i] === 0) continue;
-        if (platter.dirty[i] === GHOST || this.#prng.chance(0.5)) platter.revert(i);
-        else platter.makeDurable(i, platter.now[i] as number, platter.stamp[i] as number);
-        platter.dirty[i] = 0;
-      }
-    }
+    this.platters.forEach((_, volume) => {
+      for (const platter of this.#plattersOf(volume))
+        for (let i = 0; i < platter.sectors; i++) {
+          if (platter.dirty[i] === 0) continue;
+          if (platter.dirty[i] === GHOST || this.#prng.chance(0.5)) platter.revert(i);
+          else platter.makeDurable(i, platter.now[i] as number, platter.stamp[i] as number);
+          platter.dirty[i] = 0;
+        }
+      const files = this.files[volume] ?? null;
+      if (files === null) return;
+      files.tidy();
+      files.loseNames(this.#prng.below(files.versions.length + 1));
+    });
+  }
+
+  #plattersOf(volume: number): Iterable<Platter> {
+    return this.files[volume]?.objects.values() ?? [this.platters[volume] as Platter];
   }
 }

@@ -112,7 +112,9 @@ export class Disk {
         const operation = entry.operation;
         if (operation.sequence > log.released) log.operations.push(operation);
         if (entry.acknowledged > log.acknowledged) log.acknowledged = entry.acknowledged;
-        if (operation.data.length >= SECTOR) this.everHeld.add(tagOf(operation.data, 0));
+        if (operation.data.length >= 4) this.everHeld.add(tagOf(operation.data, 0));
+        // Of files every operation has a time of its own, which is the tag of a write.
+        else if (operation.target !== '') this.everHeld.add(Number(operation.timeNs));
         return;
       }
       case 'release': {
@@ -154,9 +156,9 @@ export function tagOf(data: Buffer, offset: number): number {
 }
 
 /** Whether all of the sector at `offset` carries one tag. */
-export function wholeSector(data: Buffer, offset: number): boolean {
+export function wholeSector(data: Buffer, offset: number, bytes = SECTOR): boolean {
   const tag = data.readUInt32LE(offset);
-  for (let i = offset + 4; i < offset + SECTOR; i += 4) if (data.readUInt32LE(i) !== tag) return false;
+  for (let i = offset + 4; i < offset + bytes; i += 4) if (data.readUInt32LE(i) !== tag) return false;
   return true;
 }
 

@@ -8,6 +8,7 @@ import type { Epoch, VolumeName } from '../src/base/names.ts';
 import type { ServiceRequest, VolumeService } from '../src/ports/service.ts';
 import type { Doors } from '../src/ports/world.ts';
 import type { Context } from './context.ts';
+import { Front, type FrontWorld } from './files/front.ts';
 import type { Life } from './life.ts';
 import type { Prng } from './prng.ts';
 
@@ -45,6 +46,8 @@ export class Door {
   readonly service: VolumeService;
   state: 'opening' | 'open' | 'held' | 'closed' = 'opening';
   readonly connections = new Set<ClientConnection>();
+  /** Of a files volume. */
+  front: Front | null = null;
 
   constructor(life: Life, volume: number, epoch: Epoch, service: VolumeService) {
     this.life = life;
@@ -65,6 +68,12 @@ export class Street {
   readonly exclusive: boolean;
   readonly latencyMs: number;
   onOpened: ((door: Door) => void) | null = null;
+  /** Before the front end of a files volume asks the service for anything. */
+  onOpening: ((door: Door) => void) | null = null;
+  /** What front ends of files volumes share; null until it is known. */
+  fronts: FrontWorld | null = null;
+  /** Doors that are not open yet. */
+  readonly opening = new Set<Door>();
 
   constructor(ctx: Context, prng: Prng, volumes: number, exclusive: boolean, latencyMs: number) {
     this.ctx = ctx;
@@ -91,6 +100,16 @@ export class Street {
 
   /** Hands a request to the server, in order; lost when either side closes first. */
   submit(connection: ClientConnection, request: ServiceRequest, known: InService, onSubmitted: () => void): void {
+    this.send(connection, () => {
+      if (request.cancelled) return;
+      connection.inService.add(known);
+      onSubmitted();
+      connection.door.service.submit(request);
+    });
+  }
+
+  /** Runs `arrived` in the server, in order; never when either side closes first. */
+  send(connection: ClientConnection, arrived: () => void): void {
     const at = Math.max(connection.lastAt, this.ctx.now + this.prng.latency(this.latencyMs));
     connection.lastAt = at;
     const deliver = () => {
@@ -101,10 +120,7 @@ export class Street {
         return;
       }
       door.life.call(() => {
-        if (!connection.serverOpen || door.state !== 'open' || request.cancelled) return;
-        connection.inService.add(known);
-        onSubmitted();
-        door.service.submit(request);
+        if (connection.serverOpen && door.state === 'open') arrived();
       });
     };
     this.ctx.after(at - this.ctx.now, deliver);
@@ -138,18 +154,22 @@ export class Street {
 
   shut(door: Door): void {
     door.state = 'closed';
+    door.front?.end();
+    this.opening.delete(door);
     (this.doors[door.volume] as Set<Door>).delete(door);
     for (const connection of door.connections) this.serverClose(connection);
   }
 
   /** The process ended; its kernel resets the connections, unless the whole host is gone. */
   ended(life: Life, hostUp: boolean): void {
+    for (const door of this.opening) if (door.life === life) this.shut(door);
     for (const doors of this.doors) {
       for (const door of doors) {
         if (door.life !== life) continue;
         if (!hostUp) {
           // Nobody tells the clients; their patience will.
           door.state = 'closed';
+          door.front?.end();
           doors.delete(door);
           for (const connection of door.connections) {
             connection.serverOpen = false;
@@ -187,6 +207,17 @@ export class SimDoors implements Doors {
     }
     const door = new Door(this.#life, index, epoch, service);
     this.#doors.set(volume, door);
+    if (street.fronts !== null && street.fronts.auditor.filesOf(index) !== null) {
+      street.onOpening?.(door);
+      door.front = new Front(street.fronts, this.#life, index, epoch, service);
+      street.opening.add(door);
+      door.front.open(() => this.#listen(volume, door, done));
+    } else this.#listen(volume, door, done);
+  }
+
+  #listen(volume: VolumeName, door: Door, done: Done): void {
+    const street = this.#street;
+    const { volume: index, epoch } = door;
     street.ctx.after(street.prng.latency(0.5), () =>
       this.#life.call(() => {
         if (door.state !== 'opening') return;
@@ -195,10 +226,12 @@ export class SimDoors implements Doors {
           [...(street.doors[index] as Set<Door>)].some((d) => d.state === 'open' && d.life !== this.#life)
         ) {
           door.state = 'closed';
+          door.front?.end();
           done(new Fault('retry', 'the address is in use'));
           return;
         }
         door.state = 'open';
+        street.opening.delete(door);
         (street.doors[index] as Set<Door>).add(door);
         street.ctx.digest.text('door');
         street.ctx.tell('door', this.#life.index, `${volume}: listens in epoch ${epoch}`);

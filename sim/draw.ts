@@ -30,6 +30,8 @@ export interface PlanOptions {
   readonly stores: StoreKind | null;
   /** How often all copies may be lost together. */
   readonly losses: number;
+  /** How many of the volumes are files volumes. */
+  readonly files: number;
 }
 export const DEFAULT_OPTIONS: PlanOptions = {
   degraded: ['write-through', 'write-through', 'journal', 'stop'],
@@ -39,12 +41,14 @@ export const DEFAULT_OPTIONS: PlanOptions = {
   servers: null,
   stores: null,
   losses: 0.08,
+  files: 0.4,
 };
 
 /** The world of a seed. */
 export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): WorldPlan {
   const prng = Prng.ofSeed(seed).fork('plan');
   const more = Prng.ofSeed(seed).fork('more');
+  const kinds = Prng.ofSeed(seed).fork('kinds');
   const drawn = prng.chance(0.65) ? 2 : prng.chance(0.7) ? 3 : prng.int(4, 5);
   const servers = options.servers ?? drawn;
   const volumeCount = prng.chance(0.6) ? 1 : prng.chance(0.8) ? 2 : prng.int(3, 8);
@@ -61,11 +65,14 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
       degraded: prng.pick(options.degraded),
       reads: prng.pick(['leased', 'leased', 'confirmed']),
       giveback: prng.pick(['manual', 'auto']),
+      files: kinds.chance(options.files),
     });
   }
   const stormMs = prng.pick([3000, 5000, 8000]);
   const operations = prng.int(100, 400);
   const timings = timingsOf(prng);
+  const files = volumes.findIndex((volume) => volume.files);
+  const calls = files >= 0 && kinds.chance(0.15) && !options.calm && options.menu === null;
   const coordinatorOnMedium = more.chance(0.3);
   const plan: WorldPlan = {
     seed,
@@ -74,9 +81,12 @@ export function planOf(seed: number, options: PlanOptions = DEFAULT_OPTIONS): Wo
     volumes,
     clients: clientsOf(prng, volumes, stormMs, operations),
     timings,
-    faults: options.calm
-      ? []
-      : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm }),
+    faults: [
+      ...(options.calm
+        ? []
+        : faultsOf(prng, { servers, volumes, stormMs, losses, timings, menu: options.menu, storm: options.storm })),
+      ...(calls ? stormOf(kinds, 'slow-calls', servers, files, stormMs, timings) : []),
+    ],
     operations,
     stormMs,
     fence: fenceOf(prng.chance(0.4), more, coordinatorOnMedium),

@@ -16,7 +16,7 @@ export interface Catch {
 export async function hunt(mutation: Mutation): Promise<Catch | null> {
   const options = await mutated(mutation);
   for (const seed of candidates(mutation)) {
-    const plan = planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], ...mutation.worlds });
+    const plan = planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], files: 0, ...mutation.worlds });
     const { failure } = run(plan, options);
     if (failure !== null) return { seed, failure, unchanged: run(plan).failure };
   }

@@ -9,12 +9,13 @@ import type { StoreKind } from '../src/ports/store.ts';
 import { campaign, describeTotals, replay, replayCommand, type Totals } from './campaign.ts';
 import { applyCut, parseCut, type Cut } from './cut.ts';
 import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
-import { STORMS, type Storm } from './storms.ts';
+import { FILES_STORMS, STORMS, type Storm } from './storms.ts';
 import { hunt } from './hunt.ts';
 import { MUTATIONS } from './mutations.ts';
 import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 
+const ALL_STORMS: readonly Storm[] = [...STORMS, ...FILES_STORMS];
 const LAST_LINES = 120;
 const FINDINGS_SHOWN = 5;
 
@@ -27,6 +28,7 @@ interface Options {
   readonly policies: readonly DegradedPolicy[];
   readonly storm?: Storm;
   readonly losses?: number;
+  readonly files?: number;
   readonly stores?: StoreKind;
   readonly servers?: number;
   readonly svg?: string;
@@ -74,8 +76,8 @@ function policies(text: string): readonly DegradedPolicy[] {
 }
 
 function stormName(text: string): Storm {
-  const name = STORMS.find((s) => s === text);
-  if (name === undefined) throw new InvalidArgumentError(`one of ${STORMS.join(', ')} is wanted`);
+  const name = ALL_STORMS.find((s) => s === text);
+  if (name === undefined) throw new InvalidArgumentError(`one of ${ALL_STORMS.join(', ')} is wanted`);
   return name;
 }
 function share(text: string): number {
@@ -96,8 +98,9 @@ const program = new Command('sim')
   .option('--from <n>', 'first seed of --minutes (default: drawn, and printed)', integer)
   .option('--cut <cut>', 'with --seed: leave parts of the world out, as the shrinker prints them', cut, {})
   .option('--policies <list>', 'degraded policies that worlds may use', policies, DEFAULT_OPTIONS.degraded)
-  .option('--storm <name>', `every world has this storm: ${STORMS.join(', ')}`, stormName)
+  .option('--storm <name>', `every world has this storm: ${ALL_STORMS.join(', ')}`, stormName)
   .option('--losses <share>', 'how many worlds may lose all copies of something', share)
+  .option('--files <share>', 'how many of the volumes are files volumes', share)
   .option('--stores <kind>', 'all stores are memory, or journal', storeKind)
   .option('--servers <n>', 'so many servers in every world: 2 to 5', servers)
   .option('--svg <file>', 'with --seed: draw the world')
@@ -115,6 +118,7 @@ const planOptions: PlanOptions = {
   degraded: options.policies,
   storm: options.storm ?? DEFAULT_OPTIONS.storm,
   losses: options.losses ?? DEFAULT_OPTIONS.losses,
+  files: options.files ?? DEFAULT_OPTIONS.files,
   stores: options.stores ?? DEFAULT_OPTIONS.stores,
   servers: options.servers ?? DEFAULT_OPTIONS.servers,
 };
@@ -123,6 +127,7 @@ const worldFlags = [
   options.policies === DEFAULT_OPTIONS.degraded ? '' : ` --policies ${options.policies.join()}`,
   options.storm === undefined ? '' : ` --storm ${options.storm}`,
   options.losses === undefined ? '' : ` --losses ${options.losses}`,
+  options.files === undefined ? '' : ` --files ${options.files}`,
   options.stores === undefined ? '' : ` --stores ${options.stores}`,
   options.servers === undefined ? '' : ` --servers ${options.servers}`,
 ].join('');

@@ -6,10 +6,14 @@ import { Fault, type Done, type Result } from '../src/base/fault.ts';
 import type { MediumId, VolumeName } from '../src/base/names.ts';
 import type { Extent, Medium, MediumAbilities, MediumVolume } from '../src/ports/medium.ts';
 import type { Context } from './context.ts';
-import { type Device, type Flight, GHOST, type MediumWeather, Platter } from './device.ts';
+import { type Device, type MediumWeather, SectorFlight } from './device.ts';
 import { fillTag, tagOf, wholeSector } from './disk.ts';
+import { SimFilesVolume } from './files/medium.ts';
+import { FilesPlatter } from './files/platter.ts';
 import type { Life } from './life.ts';
 import { SECTOR, ZERO } from './model.ts';
+import { Outstanding } from './outstanding.ts';
+import { Platter } from './platter.ts';
 
 /** What a directory has for an id that is no medium. */
 const NO_MEDIUM = '' as MediumId;
@@ -40,12 +44,18 @@ export class SimMedium implements Medium {
       const platter = this.device.platters[this.volume] as Platter;
       const there = this.weather.unmounted ? NO_MEDIUM : this.device.ids[this.volume];
       if (expected !== ANY_MEDIUM && there !== expected) return done(new Fault('refused', 'another medium'), null);
-      if (this.weather.unmounted) return done(null, new SimMediumVolume(this.#ctx, this, new Platter(platter.sectors)));
+      if (this.weather.unmounted) return done(null, this.#volume(new Platter(platter.sectors, false), true));
       if (this.device.watch.rightful(this.life, this.volume)) this.device.openedBy(this.life, this.volume);
       this.device.exorcise(this.volume);
       this.#ctx.digest.text('open');
-      done(null, new SimMediumVolume(this.#ctx, this, platter));
+      done(null, this.#volume(platter, false));
     });
+  }
+
+  #volume(platter: Platter, empty: boolean): MediumVolume {
+    const files = this.device.files[this.volume] ?? null;
+    if (files === null) return new SimMediumVolume(this.#ctx, this, platter);
+    return new SimFilesVolume(this.#ctx, this, empty ? new FilesPlatter(files.cells, []) : files);
   }
 
   probe(expected: MediumId, done: Done): void {
@@ -107,14 +117,13 @@ class SimMediumVolume implements MediumVolume {
   readonly #ctx: Context;
   readonly #port: SimMedium;
   readonly #platter: Platter;
-  #closed = false;
-  #open = 0;
-  #closing: Done | null = null;
+  readonly #calls: Outstanding;
 
   constructor(ctx: Context, port: SimMedium, platter: Platter) {
     this.#ctx = ctx;
     this.#port = port;
     this.#platter = platter;
+    this.#calls = new Outstanding(ctx, port.life, (what) => this.#broken(what));
     this.abilities = port.device.abilities;
   }
 
@@ -134,10 +143,10 @@ class SimMediumVolume implements MediumVolume {
   read(target: string, offset: number, length: number, done: Result<Buffer>): void {
     const first = this.#sectors(target, offset, length);
     const data = Buffer.allocUnsafe(length);
-    this.#enter();
+    this.#calls.enter();
     this.#port.perform(
       'read',
-      (fault) => this.#leave(() => done(fault, fault === null ? data : null)),
+      (fault) => this.#calls.leave(() => done(fault, fault === null ? data : null)),
       () => {
         for (let i = 0; i < length; i += SECTOR)
           fillTag(data, this.#platter.now[first + i / SECTOR] as number, i, SECTOR);
@@ -169,7 +178,7 @@ class SimMediumVolume implements MediumVolume {
 
   #issue(first: number, tags: readonly number[], punch: boolean, done: Done): void {
     const { device, life, volume } = this.#port;
-    const flight: Flight = { life, volume, platter: this.#platter, first, tags, punch, landed: false };
+    const flight = new SectorFlight(life, volume, this.#platter, first, tags, punch);
     for (const tag of tags) this.#ctx.digest.number(tag);
     if (this.#ctx.story !== null) {
       this.#ctx.tell(
@@ -182,33 +191,30 @@ class SimMediumVolume implements MediumVolume {
     if (this.#platter.full && !punch) {
       for (let i = 0; i < tags.length; i++) {
         if (this.#platter.hole[first + i] === 1) {
-          this.#enter();
+          this.#calls.enter();
           const fault = new Fault('full', 'no room on the medium');
-          this.#port.perform('write', (other) => this.#leave(() => done(other ?? fault)));
+          this.#port.perform('write', (other) => this.#calls.leave(() => done(other ?? fault)));
           return;
         }
       }
     }
     device.takeOff(flight);
-    this.#enter();
+    this.#calls.enter();
     const effect = () => device.land(flight);
     this.#port.perform(
       'write',
       (fault) => {
         if (fault === null) device.finish(flight);
         else device.settle((f) => f === flight);
-        this.#leave(() => done(fault));
+        this.#calls.leave(() => done(fault));
       },
       effect,
     );
   }
 
   sync(done: Done): void {
-    const platter = this.#platter;
-    const captured = platter.now.slice();
-    const stamps = platter.stamp.slice();
-    const dirty = platter.dirty.slice();
-    this.#enter();
+    const durable = this.#platter.capture();
+    this.#calls.enter();
     this.#port.perform(
       'sync',
       (fault) => {
@@ -221,44 +227,31 @@ class SimMediumVolume implements MediumVolume {
             'medium',
           );
         this.#ctx.hook('medium-sync', this.#port.life.index);
-        this.#leave(() => done(fault));
+        this.#calls.leave(() => done(fault));
       },
-      () => {
-        for (let i = 0; i < platter.sectors; i++) {
-          // What landed after the sync was issued stays dirty; what was there before it is durable, unless the
-          // kernel has forgotten it meanwhile.
-          if (
-            dirty[i] === 0 ||
-            dirty[i] === GHOST ||
-            platter.dirty[i] === GHOST ||
-            (platter.stamp[i] as number) < (stamps[i] as number)
-          )
-            continue;
-          platter.makeDurable(i, captured[i] as number, stamps[i] as number);
-        }
-      },
+      () => durable?.(),
     );
   }
 
   reserve(target: string, offset: number, length: number, done: Done): void {
     const first = this.#sectors(target, offset, length);
-    this.#enter();
+    this.#calls.enter();
     this.#port.perform('write', (fault) => {
       if (fault === null && this.abilities.reserve) {
         const end = first + length / SECTOR;
         if (this.#platter.full && this.#platter.hole.subarray(first, end).includes(1)) {
-          this.#leave(() => done(new Fault('full', 'no room on the medium')));
+          this.#calls.leave(() => done(new Fault('full', 'no room on the medium')));
           return;
         }
         this.#platter.hole.fill(0, first, end);
       }
-      this.#leave(() => done(fault));
+      this.#calls.leave(() => done(fault));
     });
   }
 
   extents(target: string, offset: number, length: number, done: Result<readonly Extent[]>): void {
     const first = this.#sectors(target, offset, length);
-    this.#enter();
+    this.#calls.enter();
     this.#port.perform('read', (fault) => {
       const found: Extent[] = [];
       for (let i = 0; i < length / SECTOR; i++) {
@@ -269,31 +262,12 @@ class SimMediumVolume implements MediumVolume {
           found[found.length - 1] = { ...last, length: last.length + SECTOR };
         else found.push({ offset: offset + i * SECTOR, length: SECTOR, hole });
       }
-      this.#leave(() => done(fault, fault === null ? found : null));
+      this.#calls.leave(() => done(fault, fault === null ? found : null));
     });
   }
 
   close(done: Done): void {
-    this.#closed = true;
-    this.#closing = done;
-    if (this.#open === 0) this.#ctx.after(0.05, () => this.#port.life.call(() => this.#finishClose()));
-  }
-
-  #enter(): void {
-    if (this.#closed) this.#broken('call after close');
-    this.#open++;
-  }
-
-  #leave(act: () => void): void {
-    this.#open--;
-    act();
-    if (this.#open === 0 && this.#closing !== null) this.#finishClose();
-  }
-
-  #finishClose(): void {
-    const done = this.#closing;
-    this.#closing = null;
-    if (done !== null) done(null);
+    this.#calls.close(done);
   }
 
   /** Index of the first sector; the simulator's clients keep to whole sectors, so must the core. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Server } from '../src/core/server.ts';
+import { GOOD_HABITS } from './files/front.ts';
 import type { Edit, Mutation } from './mutation.ts';
 import type { RunOptions } from './run.ts';
 
@@ -25,6 +26,7 @@ export async function mutated(mutation: Mutation): Promise<RunOptions> {
     return {
       factory: (settings, ports) => new loaded.Server(settings, ports),
       ...(mutation.filter === undefined ? {} : { filter: mutation.filter }),
+      ...(mutation.habits === undefined ? {} : { habits: { ...GOOD_HABITS, ...mutation.habits } }),
     };
   } finally {
     rmSync(scratch, { recursive: true, force: true });

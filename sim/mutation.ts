@@ -7,6 +7,7 @@
  * White space in `find` matches any white space, so that the texts fit the sources and what is compiled from them.
  */
 import type { PlanOptions } from './draw.ts';
+import type { Habits } from './files/front.ts';
 import type { Storm } from './storms.ts';
 import type { PortsFilter } from './world.ts';
 
@@ -23,6 +24,8 @@ export interface Mutation {
   readonly what: string;
   readonly edits: readonly Edit[];
   readonly filter?: PortsFilter;
+  /** A mistake of the front end of files volumes, in place of one of the core's. */
+  readonly habits?: Partial<Habits>;
   /** What worlds must contain for the mistake to show; the default worlds otherwise. */
   readonly worlds?: Partial<PlanOptions>;
   /** Seeds that caught it when this was written: tried first. */

@@ -16,6 +16,7 @@ function worldsOf(worlds: Mutation['worlds']): string {
   if (worlds === undefined) return 'any';
   const parts = Object.entries(worlds).map(([key, value]) => {
     if (key === 'storm') return `storm ${String(value)}`;
+    if (key === 'files') return 'files volumes';
     if (key === 'stores') return `${String(value)} stores`;
     if (key === 'menu') return `troubles of ${(value as readonly string[]).join(', ')}`;
     if (key === 'degraded') return `policy ${(value as readonly string[]).join(', ')}`;

@@ -109,6 +109,8 @@ export interface VolumePlan {
   readonly degraded: DegradedPolicy;
   readonly reads: ReadPolicy;
   readonly giveback: 'manual' | 'auto';
+  /** A files volume: `sectors` are cells then, 16 at most for a file. */
+  readonly files: boolean;
 }
 
 export interface ClientPlan {

@@ -8,6 +8,8 @@ import type { VolumeName } from '../src/base/names.ts';
 import type { Failure, StoryLine, Tally } from './context.ts';
 import { tagOf } from './disk.ts';
 import { Faults } from './faults.ts';
+import type { Habits } from './files/front.ts';
+import { lastLooks } from './files/last-looks.ts';
 import { judgeSector } from './linear.ts';
 import { SECTOR, ZERO } from './model.ts';
 import type { WorldPlan } from './plan.ts';
@@ -37,13 +39,15 @@ export interface RunOptions {
   readonly factory?: ServerFactory;
   readonly filter?: PortsFilter;
   readonly story?: boolean;
+  /** Of the front ends of files volumes; those of a good one otherwise. */
+  readonly habits?: Habits;
 }
 
 export const production: ServerFactory = (settings, ports) => new Server(settings, ports);
 
 /** One world, from its plan to its report. */
 export function run(plan: WorldPlan, options: RunOptions = {}): Report {
-  const world = new World(plan, options.factory ?? production, options.story ?? false, options.filter);
+  const world = new World(plan, options.factory ?? production, options.story ?? false, options.filter, options.habits);
   const { ctx } = world;
   const faults = new Faults(world);
   const report = (recoveredMs: number): Report => ({
@@ -194,6 +198,15 @@ function readWhole(world: World, volume: number, done: () => void): void {
     if (!answered && ctx.failure === null) readWhole(world, volume, done);
   });
   if (door === undefined) return;
+  if (door.front !== null) {
+    const { front } = door;
+    return door.life.call(() =>
+      lastLooks(world, front, () => {
+        answered = true;
+        done();
+      }),
+    );
+  }
   const judged = (tags: number[]): void => {
     const name = world.names[volume] ?? '';
     const wrong = world.auditor.isReset(volume) ? null : model.read({ first: 0, beginMs, endMs: ctx.now, tags });
@@ -231,6 +244,8 @@ function tagsOf(pieces: readonly ReadPiece[]): number[] {
 function judge(world: World, faults: Faults): void {
   const { ctx } = world;
   for (let v = 0; v < world.names.length; v++) {
+    const wrong = world.auditor.filesOf(v)?.judge(() => ctx.tally.undecided++) ?? null;
+    if (wrong !== null) return ctx.fail(wrong.rule, `${world.names[v] ?? ''}: ${wrong.text}`);
     const model = world.auditor.modelOf(v);
     for (const era of model.eras) {
       for (let sector = 0; sector < model.sectors; sector++) {

@@ -28,7 +28,9 @@ export const STORMS = [
   'stray-words',
   'no-mount',
 ] as const;
-export type Storm = (typeof STORMS)[number];
+/** Those of files volumes: drawn beside the others, only where there are some. */
+export const FILES_STORMS = ['slow-calls'] as const;
+export type Storm = (typeof STORMS)[number] | (typeof FILES_STORMS)[number];
 
 /** The faults of one storm over volume `volume` of a world with so many servers. */
 export function stormOf(
@@ -219,6 +221,19 @@ export function stormOf(
       return [
         on('medium-write', prng.int(1, 40), prng.between(0, 4), { kind: 'freeze', server: 0, forMs: longMs }, self),
         on('claim-landed', claims, prng.between(0, longMs), crash(shortMs), prng.pick([self, deposed])),
+      ];
+    case 'slow-calls':
+      // Calls on the tree take their time, and their server has to go in the middle of one.
+      return [
+        once(at, { kind: 'medium', server: 0, volume, mode: 'slow', share: 1, forMs: stormMs }, owner),
+        on('tree-call', prng.int(1, 12), prng.between(0, 20), { kind: 'takeover', server: 0, volume }, partner),
+        on(
+          prng.pick(['tree-call', 'intended', 'name-answered']),
+          prng.int(1, 15),
+          prng.pick([0, prng.between(0, 30)]),
+          prng.pick([crash(shortMs), { kind: 'freeze', server: 0, forMs: longMs }]),
+          self,
+        ),
       ];
     case 'no-mount':
       // The mount goes just before its server has to take over.

@@ -14,6 +14,9 @@ import { Register, SimCoordinator, type CoordinatorWeather } from './coordinator
 import { offerOf, type Program } from './dialect.ts';
 import { Disk } from './disk.ts';
 import { SimDoors, Street } from './doors.ts';
+import { FilesAudit } from './files/audit.ts';
+import { FIRST_FILES } from './files/errands.ts';
+import { GOOD_HABITS, type Habits } from './files/front.ts';
 import { Life, SimClock, SimIds } from './life.ts';
 import { Network, SimLink } from './link.ts';
 import { Device, type MediumWeather } from './device.ts';
@@ -74,7 +77,13 @@ export class World {
   readonly #disks: Map<string, Disk>[];
   readonly #lifePrng: Prng;
 
-  constructor(plan: WorldPlan, factory: ServerFactory, withStory: boolean, filter: PortsFilter = (ports) => ports) {
+  constructor(
+    plan: WorldPlan,
+    factory: ServerFactory,
+    withStory: boolean,
+    filter: PortsFilter = (ports) => ports,
+    habits: Habits = GOOD_HABITS,
+  ) {
     this.plan = plan;
     this.#factory = factory;
     this.#filter = filter;
@@ -88,15 +97,18 @@ export class World {
     const volumes = plan.volumes.map((v, i) => ({
       name: this.names[i] as VolumeName,
       mediumId: stream(`medium ${i}`).hex() as MediumId,
-      sectors: v.sectors,
+      sectors: v.files ? Math.min(v.sectors, 16) : v.sectors,
+      files: v.files ? FIRST_FILES : null,
     }));
     this.auditor = new Auditor(ctx, volumes);
+    const audit = new FilesAudit(ctx, this.auditor, () => this.device);
     const abilities = { punch: plan.punch, reserve: plan.reserve, extents: plan.extents, generations: false };
     this.device = new Device(ctx, stream('medium'), volumes, abilities, plan.mediumMs, plan.fence !== 'none', {
       written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
       zeroed: (life, volume) => this.auditor.zeroed(life, volume),
       rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
       late: (life, volume, successor) => this.auditor.late(life, volume, successor),
+      files: audit,
     });
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
     this.register = new Register(
@@ -124,6 +136,16 @@ export class World {
       if (platter !== undefined) this.auditor.settleLoss(door.volume, platter.now);
     };
     this.herd = new Herd(ctx, this.street, this.auditor, stream('clients'), plan.clients, plan.operations);
+    this.street.onOpening = (door) => this.auditor.settleLoss(door.volume, []);
+    this.street.fronts = {
+      ctx,
+      prng: stream('fronts'),
+      auditor: this.auditor,
+      audit,
+      habits,
+      drawTag: () => this.herd.drawTag(),
+      slots: new Map(),
+    };
   }
 
   #truth(): Truth {
