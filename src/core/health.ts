@@ -12,6 +12,10 @@ import type { Timings } from './settings.ts';
 
 /** Failures in a row that count: one may be chance. */
 const FAILURES = 2;
+/** A probe that has been out for so many heartbeats may be one that hangs. */
+const SLOW_BEATS = 4;
+/** An owner that asks again after so many paces of probing asks anew. */
+const ASKED_PACES = 5;
 
 /** One thing that is probed. */
 interface Probe {
@@ -39,6 +43,8 @@ export class Health {
   readonly #coordinator: Probe;
   readonly #media = new Map<Replica, Probe>();
   readonly #backlogs = new Map<Replica, Backlog>();
+  /** Volumes whose unfit owners ask this server to take them; since when it has to pass its own probes. */
+  readonly #asked = new Map<Replica, number>();
   /** Owned volumes without authority, since when. */
   readonly #lapses = new Map<Replica, number>();
 
@@ -130,6 +136,30 @@ export class Health {
   /** Coordinator and medium were probed with success a moment ago. */
   fresh(replica: Replica): boolean {
     return this.soundSince(replica, this.#clock.nowMs() - 3 * this.#timings.probeMs);
+  }
+
+  /**
+   * An owner that is unfit asks this server to take the volume. True once probes of its own have passed that were begun
+   * after it was asked, and after its own last trouble: what hangs for both is nothing that a change of owner mends.
+   */
+  passesForUnfit(replica: Replica): boolean {
+    const nowMs = this.#clock.nowMs();
+    const medium = this.#media.get(replica);
+    if (medium === undefined) return false;
+    const asked = this.#asked.get(replica);
+    const isNew = asked === undefined || nowMs - asked > ASKED_PACES * this.#timings.probeMs;
+    const sinceMs = isNew || this.#inTrouble(medium) ? nowMs : asked;
+    this.#asked.set(replica, sinceMs);
+    if (this.soundSince(replica, sinceMs)) return true;
+    // The next heartbeat probes, whatever the pace.
+    for (const probe of [medium, this.#coordinator])
+      if (!probe.out && probe.startedMs < sinceMs) probe.startedMs = Number.NEGATIVE_INFINITY;
+    return false;
+  }
+
+  #inTrouble(probe: Probe): boolean {
+    const slowMs = SLOW_BEATS * this.#timings.heartbeatMs;
+    return probe.failures > 0 || (probe.out && this.#clock.nowMs() - probe.startedMs > slowMs);
   }
 
   /** Coordinator and medium passed probes that were begun at `sinceMs` or later. */

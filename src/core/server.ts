@@ -310,6 +310,7 @@ export class Server implements ServerControl {
     if (this.#departure !== null || replica.planned.takeover !== null || replica.tenure !== null) return;
     if (replica.register.known?.owner?.server !== from) return;
     const detector = this.#peers.unfit(from) === null ? null : 'io';
+    if (detector === 'io' && !this.#health.passesForUnfit(replica)) return;
     this.#ports.observer.note('takeover.asked', replica.volume, { from, detector, why });
     replica.found({ detector, why: `${from} is unfit: ${why}` });
     replica.planned.take({ progress: () => undefined, done: () => undefined });
