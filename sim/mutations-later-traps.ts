@@ -83,8 +83,8 @@ export const LATER_TRAPS: readonly Mutation[] = [
     id: 'T23',
     what: 'what is mounted is taken for the medium',
     edits: [
-      edit('claim', 'medium.open(volume, record.mediumId,', "medium.open(volume, 'any' as never,"),
-      edit('claim', 'medium.probe(register.known.mediumId,', "medium.probe('any' as never,"),
+      edit('claim', 'medium.open(volume, record.mediumId,', "medium.open(volume, 'any',"),
+      edit('claim', 'medium.probe(register.known.mediumId,', "medium.probe('any',"),
     ],
     worlds: storm('no-mount'),
     seeds: [1, 2],
