@@ -11,8 +11,8 @@ import { Pair, type PairOptions } from './pair.ts';
 export type ContestantName =
   | 'holdfast journal'
   | 'holdfast memory'
-  /** The same with `reads = "leased"`, which is not the default on a virtual machine. */
-  | 'holdfast leased'
+  /** The same with `reads = "confirmed"`, the default on a virtual machine. */
+  | 'holdfast confirmed'
   | 'floor journal'
   | 'floor memory'
   | 'nbdkit file'
@@ -47,8 +47,8 @@ export async function startContestant(
       return startPair(name, 'journal', nodeOptions);
     case 'holdfast memory':
       return startPair(name, 'memory', nodeOptions);
-    case 'holdfast leased':
-      return startPair(name, 'memory', nodeOptions, { reads: 'leased' });
+    case 'holdfast confirmed':
+      return startPair(name, 'memory', nodeOptions, { reads: 'confirmed' });
     case 'floor journal':
       return startFloor(name, true, nodeOptions);
     case 'floor memory':

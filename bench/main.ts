@@ -29,7 +29,7 @@ const CONTESTANTS: readonly ContestantName[] = [
   'nbdkit file',
   'qemu-nbd',
   'holdfast memory',
-  'holdfast leased',
+  'holdfast confirmed',
   'floor memory',
   'nbdkit memory',
 ];
@@ -117,7 +117,7 @@ async function throughput(options: Options, say: (text: string) => void): Promis
       for (let round = 1; round <= options.rounds; round += 1) {
         for (const one of contestants) {
           // It differs in nothing else.
-          if (one.name === 'holdfast leased' && caseName !== 'read32') continue;
+          if (one.name === 'holdfast confirmed' && caseName !== 'read32') continue;
           one.resume();
           const measured = await measure(program, one, caseName, options.seconds, round);
           await one.settle();

@@ -18,7 +18,7 @@ export interface PairOptions {
   readonly sizeMib: number;
   /** Entries of [timings] in place of the defaults. */
   readonly timings?: Readonly<Record<string, string>>;
-  /** What authorises a read; the server's own choice unless given. */
+  /** What authorises a read; `leased` unless given. */
   readonly reads?: 'leased' | 'confirmed';
   /** Serve at another port in each server: a frozen process goes on listening, and one machine has one address. */
   readonly ownAddresses?: boolean;
@@ -167,9 +167,8 @@ function configText(options: PairOptions, port: number, admins: readonly number[
   lines.push(options.files === true ? 'type = "files"' : `size = "${options.sizeMib}MiB"`);
   lines.push(`address = "${HOST}:${port}"`, 'servers = ["a", "b"]', `store = "${options.store}"`);
   lines.push(`store-capacity = "${options.capacityMib}MiB"`);
-  if (options.reads !== undefined) lines.push(`reads = "${options.reads}"`);
   // As on machines of iron; left out, a virtual machine reads `confirmed`, a round trip more for each batch.
-  lines.push('reads = "leased"');
+  lines.push(`reads = "${options.reads ?? 'leased'}"`);
   if (options.files === true) lines.push('[volume.export]', 'squash = "none"');
   const timings = Object.entries(options.timings ?? {});
   if (timings.length > 0) lines.push('[timings]', ...timings.map(([key, value]) => `${key} = "${value}"`));

@@ -42,7 +42,7 @@ export const GOALS: readonly Goal[] = [
   goal('memory, depth 1, p50 / RAM floor', 'fua1', 'holdfast memory', 'floor memory', 'p50Us', 1.6, 1.2),
   goal('memory, sequential / RAM floor', 'seq8', 'holdfast memory', 'floor memory', 'mbPerSecond', 0.6, 0.9),
   goal('reads, depth 32 / nbdkit file', 'read32', 'holdfast memory', 'nbdkit file', 'opsPerSecond', 0.8, 1.5),
-  goal('leased reads, d. 32 / nbdkit file', 'read32', 'holdfast leased', 'nbdkit file', 'opsPerSecond', 0.8, 1.5),
+  goal('confirmed reads, d. 32 / nbdkit file', 'read32', 'holdfast confirmed', 'nbdkit file', 'opsPerSecond', 0.8, 1.5),
 ];
 
 function goal(
