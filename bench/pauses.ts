@@ -4,7 +4,7 @@
  * written to the medium, all of which the new owner has to write and sync before it may serve.
  *
  * - `killed`   kill -9 of the owner; its process is gone and its lock proves it
- * - `frozen`   SIGSTOP of the owner: nothing proves its death, so its authority has to run out
+ * - `frozen`   SIGSTOP of the owner: it falls silent, and is killed before its volume is claimed
  * - `planned`  `holdfast takeover`; each one gives back what the one before took
  */
 import { NbdSession } from '../src/app/demo/nbd-client.ts';
@@ -143,8 +143,9 @@ async function change(pair: Pair, kind: Kind, owner: 'a' | 'b', bytes: number): 
   await waitFor('the client writes again', () => client.answers > Math.max(before, served) + 5, MOST_MS);
   await sleep(CALM_MS);
   client.end();
-  if (kind === 'killed') pair.launch(owner);
-  if (kind === 'frozen') pair.server(owner).signal('SIGCONT');
+  // A frozen server of the same machine is killed by the one that claims its volume.
+  if (!pair.server(owner).isRunning) pair.launch(owner);
+  else if (kind === 'frozen') pair.server(owner).signal('SIGCONT');
   await pair.untilInSync(other);
   return client.longestMs;
 }
