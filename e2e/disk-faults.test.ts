@@ -77,7 +77,9 @@ clusterTest(
     disk.heal();
     await oracle.more(100);
     await cluster.untilInSync('disk', undefined, 60_000);
-    assert.equal(marks.flatMap(([server, mark]) => server.all('claim.swapping', mark)).length, 0, 'nobody claimed');
+    // A server that a busy machine holds up while its entry cannot be written looks dead, and is claimed from once at most.
+    const claims = marks.flatMap(([server, mark]) => server.all('claim.begin', mark)).length;
+    assert.ok(claims <= 1, `${claims} claims while nobody reaches the medium`);
     t.diagnostic(`hung for 7 s, clients waited ${oracle.takePauseMs()} ms`);
     // It fails: ext4 gives up, as it would on a real disk. An administrator repairs it.
     await oracle.more(300);
@@ -85,13 +87,11 @@ clusterTest(
     await sleep(4_000);
     const text = await cluster.command('status').catch((error: unknown) => String(error));
     t.diagnostic(`while it fails: ${/unfit: .*/.exec(text)?.[0] ?? 'nobody says that it is unfit'}`);
-    await oracle.pause();
     await Promise.all([...cluster.servers.values()].map((server) => server.kill()));
     disk.heal();
     await disk.repair();
     for (const server of cluster.servers.values()) server.start();
     await cluster.untilInSync('disk', undefined, 60_000);
-    oracle.run();
     await oracle.more(300);
     const content = await oracle.verify();
     t.diagnostic(`${oracle.counts.written} writes acknowledged, ${oracle.counts.failed} requests failed`);

@@ -93,7 +93,11 @@ export class LoopDisk {
 
   /** What an administrator does with a file system that has seen errors. Nobody uses it meanwhile. */
   async repair(): Promise<void> {
-    await run('umount', this.#mounted);
+    // A process that was killed lets go of its files a moment later.
+    for (let tries = 0; (await attempt('umount', this.#mounted)).code !== 0; tries += 1) {
+      if (tries > 100) throw new Error(`${this.#mounted} is still in use`);
+      await sleep(100);
+    }
     const { code, text } = await attempt('e2fsck', '-f', '-y', this.#device);
     // 1: errors were corrected.
     if (code > 1) throw new Error(`e2fsck ended with ${code}: ${text}`);
