@@ -22,6 +22,8 @@ export interface TestOptions extends ClusterOptions {
   /** Longest time the test may take, ms. Defaults to 90 s. */
   readonly deadlineMs?: number;
   readonly skip?: string | false;
+  /** Done before the volumes are made, such as mounting what the configuration names. */
+  readonly prepare?: () => Promise<unknown>;
   /** It runs, and is known to fail: why. */
   readonly todo?: string;
 }
@@ -53,7 +55,12 @@ export function clusterTest(
       const deadline = new Promise<never>((_resolve, reject) => {
         late = setTimeout(() => reject(new Error(`the test did not end within ${deadlineMs} ms`)), deadlineMs);
       });
-      await Promise.race([cluster.createVolumes().then(() => body(cluster, t)), deadline]);
+      const whole = async (): Promise<void> => {
+        await options.prepare?.();
+        await cluster.createVolumes();
+        await body(cluster, t);
+      };
+      await Promise.race([whole(), deadline]);
       cluster.mustBeFreeOfBugs();
     } catch (error) {
       for (const line of cluster.tails().split('\n')) t.diagnostic(line);

@@ -12,10 +12,8 @@ import { compareImage, oracleOn } from './oracle.ts';
 const OPTIONS = { skip: LOOP_SKIP, deadlineMs: 150_000, supervised: true } as const;
 const imageOn = (disk: LoopDisk): string => path.join(disk.folder, 'volumes', 'disk', 'disk.img');
 
-/** A disk is made before the cluster is, for its configuration names it. */
-async function diskFor(options: LoopOptions): Promise<LoopDisk | null> {
-  return LOOP_SKIP === false ? LoopDisk.make(options) : null;
-}
+/** A disk whose place is known before the cluster is made, for its configuration names it. */
+const diskFor = (options: LoopOptions): LoopDisk | null => (LOOP_SKIP === false ? new LoopDisk(options) : null);
 
 /** The disk outlives the servers, and goes with the cluster. */
 function handOver(cluster: Cluster, made: LoopDisk | null): LoopDisk {
@@ -28,11 +26,11 @@ function handOver(cluster: Cluster, made: LoopDisk | null): LoopDisk {
   return made;
 }
 
-const slow = await diskFor({ megabytes: 96, delayMs: 5 });
+const slow = diskFor({ megabytes: 96, delayMs: 5 });
 
 clusterTest(
   'a medium that is slow: what is acknowledged is there after the owner was killed',
-  { ...OPTIONS, ...(slow === null ? {} : { medium: { path: () => slow.folder } }) },
+  { ...OPTIONS, ...(slow === null ? {} : { prepare: () => slow.open(), medium: { path: () => slow.folder } }) },
   async (cluster, t) => {
     const disk = handOver(cluster, slow);
     await cluster.startAll();
@@ -53,11 +51,11 @@ clusterTest(
   },
 );
 
-const broken = await diskFor({ megabytes: 96 });
+const broken = diskFor({ megabytes: 96 });
 
 clusterTest(
   'a medium with the records on it that hangs, then fails: nothing acknowledged is lost',
-  { ...OPTIONS, ...(broken === null ? {} : { medium: { path: () => broken.folder } }) },
+  { ...OPTIONS, ...(broken === null ? {} : { prepare: () => broken.open(), medium: { path: () => broken.folder } }) },
   async (cluster, t) => {
     const disk = handOver(cluster, broken);
     await cluster.startAll();
@@ -100,13 +98,18 @@ clusterTest(
   },
 );
 
-const journals = await diskFor({ megabytes: 160 });
+const journals = diskFor({ megabytes: 160 });
 
 clusterTest(
   "the disk of a server's journals hangs, then dies: its partner takes over, and it comes back when the disk does",
   {
     ...OPTIONS,
-    ...(journals === null ? {} : { statePath: (n) => (n === 'a' ? path.join(journals.folder, 'a') : `state-${n}`) }),
+    ...(journals === null
+      ? {}
+      : {
+          prepare: () => journals.open(),
+          statePath: (n) => (n === 'a' ? path.join(journals.folder, 'a') : `state-${n}`),
+        }),
   },
   async (cluster, t) => {
     const disk = handOver(cluster, journals);

@@ -30,50 +30,60 @@ export class LoopDisk {
   #nbdfuse: Running | null = null;
   #device = '';
 
-  private constructor(directory: string) {
-    this.#directory = directory;
-    this.#mounted = path.join(directory, 'mounted');
+  readonly #options: LoopOptions;
+
+  /** Only its place; it is made by `open`. */
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#directory = mkdtempSync(path.join(os.tmpdir(), 'holdfast-disk-'));
+    this.#mounted = path.join(this.#directory, 'mounted');
     this.folder = path.join(this.#mounted, 'files');
-    this.#broken = path.join(directory, 'broken');
-    mkdirSync(this.#mounted);
-    // Whatever happens to the test, nothing of it stays.
-    process.once('exit', () => {
-      for (const command of [
-        ['umount', '-l', this.#mounted],
-        ['losetup', '--detach', this.#device],
-      ] as const)
-        try {
-          execFileSync(command[0], command.slice(1), { stdio: 'ignore' });
-        } catch {
-          // It is gone already.
-        }
-      this.#nbdkit?.child.kill('SIGKILL');
-      this.#nbdfuse?.child.kill('SIGKILL');
-      rmSync(directory, { recursive: true, force: true });
-    });
+    this.#broken = path.join(this.#directory, 'broken');
+    process.once('exit', () => this.#abandon());
   }
 
-  static async make({ megabytes, delayMs = 0 }: LoopOptions): Promise<LoopDisk> {
-    const disk = new LoopDisk(mkdtempSync(path.join(os.tmpdir(), 'holdfast-disk-')));
-    const at = (name: string): string => path.join(disk.#directory, name);
+  /** Whatever happened to the test, nothing of it stays. */
+  #abandon(): void {
+    this.#nbdkit?.child.kill('SIGKILL');
+    this.#nbdfuse?.child.kill('SIGKILL');
+    const commands =
+      this.#device === ''
+        ? []
+        : [
+            ['umount', '-l', this.#mounted],
+            ['losetup', '--detach', this.#device],
+          ];
+    for (const [program = '', ...args] of commands)
+      try {
+        execFileSync(program, args, { stdio: 'ignore' });
+      } catch {
+        // It is gone already.
+      }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async open(): Promise<void> {
+    const { megabytes, delayMs = 0 } = this.#options;
+    const at = (name: string): string => path.join(this.#directory, name);
+    mkdirSync(this.#mounted);
     writeFileSync(at('data'), '');
     truncateSync(at('data'), megabytes << 20);
     writeFileSync(at('shown'), '');
-    const errors = ['error=EIO', 'error-rate=100%', `error-file=${disk.#broken}`];
+    const errors = ['error=EIO', 'error-rate=100%', `error-file=${this.#broken}`];
     const delays = [`rdelay=${delayMs}ms`, `wdelay=${delayMs}ms`];
     const filters = ['--filter=error', '--filter=delay'];
-    disk.#nbdkit = start('nbdkit', '-f', '-U', at('socket'), ...filters, 'file', at('data'), ...errors, ...delays);
+    const kit = start('nbdkit', '-f', '-U', at('socket'), ...filters, 'file', at('data'), ...errors, ...delays);
+    this.#nbdkit = kit;
     for (let look = 0; statSync(at('shown')).size === 0; look += 1) {
-      if (look > 500 || !disk.#nbdkit.running) throw new Error(`nbdkit shows nothing: ${disk.#nbdkit.text}`);
+      if (look > 500 || !kit.running) throw new Error(`nbdkit shows nothing: ${kit.text}`);
       if (existsSync(at('socket')))
-        disk.#nbdfuse ??= start('nbdfuse', at('shown'), `nbd+unix:///?socket=${at('socket')}`);
+        this.#nbdfuse ??= start('nbdfuse', at('shown'), `nbd+unix:///?socket=${at('socket')}`);
       await sleep(20);
     }
-    disk.#device = (await run('losetup', '--find', '--show', at('shown'))).trim();
-    await run('mkfs.ext4', '-q', disk.#device);
-    await run('mount', disk.#device, disk.#mounted);
-    mkdirSync(disk.folder);
-    return disk;
+    this.#device = (await run('losetup', '--find', '--show', at('shown'))).trim();
+    await run('mkfs.ext4', '-q', this.#device);
+    await run('mount', this.#device, this.#mounted);
+    mkdirSync(this.folder);
   }
 
   /** From now on every request fails. */
@@ -111,5 +121,6 @@ export class LoopDisk {
     await attempt('fusermount3', '-u', '-z', path.join(this.#directory, 'shown'));
     await this.#nbdfuse?.stop();
     await this.#nbdkit?.stop();
+    this.#device = '';
   }
 }
