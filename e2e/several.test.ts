@@ -90,6 +90,33 @@ clusterTest(
 );
 
 clusterTest(
+  'five servers: one owner after the other dies, and the volume is in sync until one is left',
+  { servers: ['a', 'b', 'c', 'd', 'e'] },
+  async (cluster, t) => {
+    await cluster.startAll();
+    await cluster.untilInSync();
+    const oracle = await oracleOn(cluster, seedFor(t), 'disk', { pace: 1_500 });
+    oracle.run();
+    const dead: string[] = [];
+    while (dead.length < 4) {
+      const { owner } = await cluster.untilInSync();
+      await oracle.more(50);
+      oracle.takePauseMs();
+      await cluster.server(owner).kill();
+      dead.push(owner);
+      await oracle.more(50);
+      t.diagnostic(`${owner} killed, clients waited ${oracle.takePauseMs()} ms`);
+    }
+    for (const name of dead) cluster.server(name).start();
+    await cluster.untilInSync();
+    const content = await oracle.verify();
+    await cluster.untilDrained();
+    await compareImage(content, cluster.volume().image);
+    assert.equal(oracle.errors.length, 0);
+  },
+);
+
+clusterTest(
   'degraded = "journal": alone, the owner\'s journal is enough, and nobody else claims',
   { volumes: [{ name: 'disk', servers: ['a', 'b'], degraded: 'journal' }] },
   async (cluster, t) => {
