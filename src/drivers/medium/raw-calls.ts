@@ -32,13 +32,16 @@ export class ReadCall implements Call {
   readonly #image: ImageHandle;
   readonly #offset: number;
   readonly #buffer: Buffer;
+  /** What lies beyond the end is zeroes, as of a file that grows; else it is a fault, as of an image. */
+  readonly #grows: boolean;
   readonly #done: Result<Buffer>;
   #filled = 0;
 
-  constructor(image: ImageHandle, offset: number, length: number, done: Result<Buffer>) {
+  constructor(image: ImageHandle, offset: number, length: number, grows: boolean, done: Result<Buffer>) {
     this.#image = image;
     this.#offset = offset;
     this.#buffer = Buffer.allocUnsafe(length);
+    this.#grows = grows;
     this.#done = done;
   }
 
@@ -59,6 +62,7 @@ export class ReadCall implements Call {
       return this.#done(null, this.#buffer);
     }
     this.#image.returned();
+    if (error === null && this.#grows) return this.#done(null, this.#buffer.fill(0, this.#filled));
     const what = `Reading ${this.#buffer.length} bytes from ${this.#offset} of ${this.#image.path}`;
     if (error !== null) return this.#done(faultOfError(error, what), null);
     this.#done(new Fault('io', `${what} failed: the image ends at ${this.#offset + this.#filled}.`), null);

@@ -204,7 +204,7 @@ class RawFile implements MediumVolume, ImageHandle {
     else if (length > READ_BYTES_MAX)
       process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
     else if (this.#readsCached && length <= CACHED_READ_BYTES_MAX) this.#readCached(offset, length, done);
-    else this.#run(new ReadCall(this, offset, length, done));
+    else this.#run(new ReadCall(this, offset, length, false, done));
   }
 
   /** From the kernel's cache, or in the ordinary way what is not all there. */
@@ -213,7 +213,7 @@ class RawFile implements MediumVolume, ImageHandle {
     const outcome: CachedRead = readCached(this.fd, buffer, offset);
     if (outcome === 'read') return process.nextTick(done, null, buffer);
     if (outcome === 'unsupported') this.#readsCached = false;
-    this.#run(new ReadCall(this, offset, length, done));
+    this.#run(new ReadCall(this, offset, length, false, done));
   }
 
   write(target: string, offset: number, data: readonly Buffer[], done: Done): void {

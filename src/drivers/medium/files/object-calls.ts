@@ -1,49 +1,10 @@
 /** Calls on the bytes of an object that are not as those on an image (raw-calls.ts, raw-ranges.ts). */
-import { fstat, fsync, ftruncate, read } from 'node:fs';
-import type { Done, Fault, Result } from '../../../base/fault.ts';
+import { fstat, fsync, ftruncate } from 'node:fs';
+import type { Done, Fault } from '../../../base/fault.ts';
 import { faultOfError } from '../../linux/errno.ts';
 import type { Call } from '../raw-calls.ts';
 import { ZeroCall } from '../raw-ranges.ts';
 import type { OpenObject } from './open-objects.ts';
-
-/** Reads; what lies beyond the end of the object is zeroes. */
-export class ObjectReadCall implements Call {
-  readonly #object: OpenObject;
-  readonly #offset: number;
-  readonly #buffer: Buffer;
-  readonly #done: Result<Buffer>;
-  #filled = 0;
-
-  constructor(object: OpenObject, offset: number, length: number, done: Result<Buffer>) {
-    this.#object = object;
-    this.#offset = offset;
-    this.#buffer = Buffer.allocUnsafe(length);
-    this.#done = done;
-  }
-
-  start(): void {
-    const at = this.#filled;
-    read(this.#object.fd, this.#buffer, at, this.#buffer.length - at, this.#offset + at, this.#got);
-  }
-
-  fail(fault: Fault): void {
-    this.#done(fault, null);
-  }
-
-  readonly #got = (error: NodeJS.ErrnoException | null, count: number): void => {
-    if (error === null && count > 0) {
-      this.#filled += count;
-      if (this.#filled < this.#buffer.length) return this.start();
-    }
-    this.#object.returned();
-    if (error !== null) {
-      const what = `Reading ${this.#buffer.length} bytes from ${this.#offset} of ${this.#object.path}`;
-      return this.#done(faultOfError(error, what), null);
-    }
-    this.#buffer.fill(0, this.#filled);
-    this.#done(null, this.#buffer);
-  };
-}
 
 /** Zeroes the part of the range that the object has; beyond its end there are zeroes already. */
 export class ObjectZeroCall implements Call {

@@ -11,12 +11,12 @@ import type { Extent, MediumAbilities, MediumVolume } from '../../../ports/mediu
 import { REPLIES, type MediumTree, type ObjectId } from '../../../ports/tree.ts';
 import { type CachedRead, readCached } from '../../linux/cached-read.ts';
 import { codeOf, ErrorNumber, faultOfErrno } from '../../linux/errno.ts';
-import { type Call, READ_BYTES_MAX, WriteCall } from '../raw-calls.ts';
+import { type Call, READ_BYTES_MAX, WriteCall, ReadCall } from '../raw-calls.ts';
 import { ExtentsCall } from '../raw-ranges.ts';
 import { CallQueue } from './call-queue.ts';
 import type { Committer } from './committer.ts';
 import type { Crew } from './crew.ts';
-import { ObjectReadCall, ObjectZeroCall, ResizeCall } from './object-calls.ts';
+import { ObjectZeroCall, ResizeCall } from './object-calls.ts';
 import { type OpenObject, OpenObjects } from './open-objects.ts';
 import { StampCall } from './stamp-call.ts';
 import { Touched } from './touched.ts';
@@ -111,7 +111,7 @@ export class FilesVolume implements MediumVolume {
       return process.nextTick(done, new Fault('refused', 'One read takes 1 GiB at most.'), null);
     const use = (object: OpenObject): void => {
       if (!this.#readsCached || length > CACHED_READ_BYTES_MAX)
-        return this.#run(object, new ObjectReadCall(object, offset, length, done));
+        return this.#run(object, new ReadCall(object, offset, length, true, done));
       const buffer = Buffer.allocUnsafe(length);
       const outcome: CachedRead = readCached(object.fd, buffer, offset);
       if (outcome === 'read') {
@@ -119,7 +119,7 @@ export class FilesVolume implements MediumVolume {
         return process.nextTick(done, null, buffer);
       }
       if (outcome === 'unsupported') this.#readsCached = false;
-      this.#run(object, new ObjectReadCall(object, offset, length, done));
+      this.#run(object, new ReadCall(object, offset, length, true, done));
     };
     this.#with(target, use, (fault) => done(fault ?? this.#missing(target), null));
   }
