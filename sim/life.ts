@@ -146,6 +146,10 @@ export class SimClock implements Clock {
   soon(run: () => void): void {
     this.#ctx.after(0, () => this.#life.call(run));
   }
+
+  later(run: () => void): void {
+    this.#ctx.after(this.#prng.between(0, 0.5), () => this.#life.call(run));
+  }
 }
 
 export class SimIds implements Ids {

@@ -30,6 +30,9 @@ import { SimStore, type StoreWeather } from './store.ts';
 /** A supervisor's pause before it starts a server again that ended itself. */
 const QUIT_DOWN_MS = 100;
 
+/** Operations that a world's servers plan or let go of at a time: no drawing, so that other worlds stay what they were. */
+const AT_ONCE = [256, 1, 3];
+
 /** Makes a server: the production core, or a mutation of it. */
 export type ServerFactory = (settings: ServerSettings, ports: ServerPorts) => ServerControl;
 
@@ -233,6 +236,7 @@ export class World {
         degraded: volume.degraded,
         reads: volume.reads,
         giveback: volume.giveback,
+        operationsAtOnce: AT_ONCE[plan.seed % AT_ONCE.length] ?? 1,
       });
     });
     const peers = new Map(this.hosts.filter((h) => h !== host).map((h) => [h.id, { paths: plan.paths }]));

@@ -9,7 +9,7 @@ import { incarnationOf } from '../base/names.ts';
 import type { Incarnation, MediumId, ServerId, VolumeName } from '../base/names.ts';
 import { Server } from '../core/server.ts';
 import type { ServerControl } from '../core/server.ts';
-import type { VolumeSettings } from '../core/settings.ts';
+import { OPERATIONS_AT_ONCE, type VolumeSettings } from '../core/settings.ts';
 import { BootClock, RandomIds } from '../drivers/linux/boot-clock.ts';
 import { TcpLink } from '../drivers/link/tcp-link.ts';
 import { openJournal } from '../drivers/store/journal/open.ts';
@@ -354,6 +354,7 @@ function settingsOf(volume: Created, machine: Judgement): VolumeSettings {
     degraded: volume.config.degraded,
     reads: volume.config.reads ?? (machine.virtual ? 'confirmed' : 'leased'),
     giveback: volume.config.giveback,
+    operationsAtOnce: OPERATIONS_AT_ONCE,
   };
 }
 

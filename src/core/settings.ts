@@ -79,6 +79,8 @@ export interface VolumeSettings {
   readonly reads: ReadPolicy;
   /** Whether the preferred owner takes the volume back by itself, or only on an administrator's command. */
   readonly giveback: 'manual' | 'auto';
+  /** Operations that are planned or let go of at a time, so that clients do not wait for thousands of them. At least 1. */
+  readonly operationsAtOnce: number;
 }
 
 export interface ServerSettings {
@@ -87,6 +89,9 @@ export interface ServerSettings {
   readonly volumes: readonly VolumeSettings[];
   readonly timings: Timings;
 }
+
+/** Takes some 100 us. */
+export const OPERATIONS_AT_ONCE = 256;
 
 /** Ends the process when a relation between deadlines that the protocol rests on does not hold. */
 export function checkTimings(t: Timings): void {

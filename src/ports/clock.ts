@@ -16,6 +16,8 @@ export interface Clock {
   after(delayMs: number, run: () => void): Timer;
   /** Calls `run` soon, after what is running now and before anything waits: what arrived together leaves together. */
   soon(run: () => void): void;
+  /** Calls `run` in a later turn, behind everything that is ready now, I/O too: long work in pieces lets the rest go on. */
+  later(run: () => void): void;
 }
 
 /** The only source of chance: identities and nonces. */

@@ -19,7 +19,12 @@ class World {
   readonly reads = new Reads({
     overlay: new Overlay(),
     medium: { tree: {} as MediumTree } as unknown as MediumVolume,
-    clock: { nowMs: () => 0, soon: (run) => this.#soon.push(run), after: () => ({ cancel: () => undefined }) },
+    clock: {
+      nowMs: () => 0,
+      soon: (run) => this.#soon.push(run),
+      later: (run) => this.#soon.push(run),
+      after: () => ({ cancel: () => undefined }),
+    },
     retryMs: 1,
     giveUpMs: 1,
     confirmedSince: () => true,

@@ -6,12 +6,12 @@ import type { Fault } from '../../base/fault.ts';
 import { NO_SEQUENCE, after, higher } from '../../base/names.ts';
 import type { Sequence } from '../../base/names.ts';
 import { costBytes } from '../../base/operation.ts';
-import type { Operation } from '../../base/operation.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import type { OperationLog } from '../log.ts';
 import { MediumWriter } from '../medium-writer.ts';
-import { planOf } from './plan.ts';
+import { Overlay } from './overlay.ts';
+import { stepsOf } from './plan.ts';
 import type { Step } from './plan.ts';
 
 /**
@@ -37,12 +37,27 @@ export interface DestageEvents {
   failed(fault: Fault): void;
 }
 
+export interface AtOnce {
+  /** Of one batch, at least that of one operation. */
+  readonly bytes: number;
+  /** Taken into a plan before clients have their turn. */
+  readonly operations: number;
+}
+
+/** Operations that are gathered to go to the medium together. */
+interface Batch {
+  readonly newest: Overlay;
+  /** The last of them. */
+  through: Sequence;
+  bytes: number;
+}
+
 export class Destager {
   readonly #medium: MediumVolume;
   readonly #log: () => OperationLog;
   readonly #clock: Clock;
   readonly #retryMs: number;
-  readonly #batchBytes: number;
+  readonly #atOnce: AtOnce;
   readonly #events: DestageEvents;
   #synced: Sequence = NO_SEQUENCE;
   #issued: Sequence = NO_SEQUENCE;
@@ -58,14 +73,14 @@ export class Destager {
     log: () => OperationLog,
     clock: Clock,
     retryMs: number,
-    bytes: number,
+    atOnce: AtOnce,
     events: DestageEvents,
   ) {
     this.#medium = medium;
     this.#log = log;
     this.#clock = clock;
     this.#retryMs = retryMs;
-    this.#batchBytes = bytes;
+    this.#atOnce = atOnce;
     this.#events = events;
   }
 
@@ -73,7 +88,7 @@ export class Destager {
   get synced(): Sequence {
     return this.#synced;
   }
-  /** The last operation of the batch on its way, or of the last one that was. */
+  /** No operation after this one is in the batch on its way, or was in the last one. */
   get issued(): Sequence {
     return higher(this.#issued, this.#synced);
   }
@@ -94,41 +109,52 @@ export class Destager {
   poke(): void {
     if (this.#running || this.#stopped || this.#retry !== null || !this.#events.mayIssue()) return;
     const limit = this.#events.destageable();
-    if (limit <= this.#synced) return;
-    const batch: Operation[] = [];
-    let bytes = 0;
-    let through = this.#synced;
-    while (through < limit && bytes < this.#batchBytes) {
-      const operation = this.#log().at(after(through));
-      if (operation === undefined) break;
-      batch.push(operation);
-      bytes += costBytes(operation);
-      through = operation.sequence;
-    }
-    if (batch.length > 0) this.#write(batch, through);
+    if (limit <= this.#synced || this.#log().at(after(this.#synced)) === undefined) return;
+    this.#running = true;
+    this.#issued = limit;
+    this.#gather({ newest: new Overlay(), through: this.#synced, bytes: 0 }, limit);
   }
 
-  #write(batch: readonly Operation[], through: Sequence): void {
-    this.#running = true;
+  /** Takes operations up to `limit` into the batch, a piece of it at a time, then writes it. */
+  #gather(batch: Batch, limit: Sequence): void {
+    const log = this.#log();
+    for (let taken = 0; taken < this.#atOnce.operations; taken += 1) {
+      const operation = batch.through < limit ? log.at(after(batch.through)) : undefined;
+      if (operation === undefined || batch.bytes >= this.#atOnce.bytes) return this.#write(batch);
+      batch.newest.add(operation);
+      batch.bytes += costBytes(operation);
+      batch.through = operation.sequence;
+    }
+    this.#clock.later(() => {
+      if (this.#stopped) this.#ended();
+      else this.#gather(batch, limit);
+    });
+  }
+
+  #write({ newest, through }: Batch): void {
     this.#issued = through;
-    this.#steps = planOf(batch);
+    this.#steps = stepsOf(newest);
     const writes = this.#steps.length;
     new MediumWriter(this.#medium, this.#steps, {
       mayIssue: () => !this.#stopped && this.#events.mayIssue(),
       mayPunch: (step) => this.#events.mayPunch(step),
       finished: (fault, refused) => {
-        this.#running = false;
-        this.#steps = [];
         if (fault === null && !refused) {
           this.#synced = through;
           this.#failingSinceMs = null;
         }
-        for (const run of this.#idle.splice(0)) run();
+        this.#ended();
         if (this.#stopped) return;
         if (fault !== null) this.#again(fault);
         else if (!refused) this.#events.synced(through, writes);
       },
     }).run();
+  }
+
+  #ended(): void {
+    this.#running = false;
+    this.#steps = [];
+    for (const run of this.#idle.splice(0)) run();
   }
 
   /** The same batch is planned and written anew after a pause: nothing of it may be assumed to be on the medium. */

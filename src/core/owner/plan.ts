@@ -40,6 +40,11 @@ export type Step =
 export function planOf(operations: Iterable<Operation>): Step[] {
   const newest = new Overlay();
   for (const operation of operations) newest.add(operation);
+  return stepsOf(newest);
+}
+
+/** The steps that bring the medium to the state after the operations that were added to `newest`. */
+export function stepsOf(newest: Overlay): Step[] {
   const steps: Step[] = [];
   newest.visitAll((from, to, operation) => {
     const { target, kind } = operation;

@@ -52,6 +52,7 @@ export class Tenure implements VolumeService {
   #ackable: Sequence = NO_SEQUENCE;
   #acknowledged: Sequence = NO_SEQUENCE;
   #reserving = false;
+  #releasing = false;
   #holding = false;
   #over = false;
   counts = { acknowledged: 0, mirrored: 0, destagedOperations: 0, destagedWrites: 0 };
@@ -83,8 +84,8 @@ export class Tenure implements VolumeService {
         if (this.#holding) replica.planned.tick();
       },
     });
-    const batch = batchBytes(copy.store.capacityBytes);
-    this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, batch, {
+    const atOnce = { bytes: batchBytes(copy.store.capacityBytes), operations: replica.settings.operationsAtOnce };
+    this.destager = new Destager(medium, () => copy.log, clock, timings.retryMs, atOnce, {
       destageable: () => this.#destageable(),
       mayIssue: () => this.mayAct(),
       mayPunch: (step) => this.#mayPunch(step),
@@ -288,8 +289,9 @@ export class Tenure implements VolumeService {
 
   /** Drops from memory and store what the medium and every partner that mirrors have seen the end of. */
   release(): void {
-    const { copy } = this.#replica;
-    const through = lower(this.destager.synced, this.partnership.mirrors.releasable());
+    const { copy, clock, settings } = this.#replica;
+    const limit = lower(this.destager.synced, this.partnership.mirrors.releasable());
+    const through = lower(limit, (copy.log.base + settings.operationsAtOnce) as Sequence);
     if (through <= copy.log.base) return;
     this.counts.destagedOperations += through - copy.log.base;
     for (let sequence = after(copy.log.base); sequence <= through; sequence = after(sequence)) {
@@ -299,6 +301,13 @@ export class Tenure implements VolumeService {
     copy.release(through, this.#acknowledged);
     for (let age = this.#ages.at(0); age !== undefined && age.last <= through; age = this.#ages.at(0))
       this.#ages.shift();
+    if (through < limit && !this.#releasing) {
+      this.#releasing = true;
+      clock.later(() => {
+        this.#releasing = false;
+        if (!this.#over) this.release();
+      });
+    }
     this.#admit();
   }
 

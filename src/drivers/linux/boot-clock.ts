@@ -37,6 +37,10 @@ export class BootClock implements Clock {
   soon(run: () => void): void {
     process.nextTick(run);
   }
+
+  later(run: () => void): void {
+    setImmediate(run);
+  }
 }
 
 /**

@@ -20,6 +20,9 @@ class HandClock implements Clock {
   soon(run: () => void): void {
     process.nextTick(run);
   }
+  later(run: () => void): void {
+    setImmediate(run);
+  }
   move(ms: number): void {
     this.#nowMs += ms;
     this.#pending.forEach((call) => {
