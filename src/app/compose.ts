@@ -2,6 +2,7 @@
  * Puts one server together: lock, stores, media, coordinator, link, doors, and the core on top of them. Everything that
  * can be refused is refused here, before the server takes part in anything.
  */
+import os from 'node:os';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.ts';
@@ -11,6 +12,8 @@ import { Server } from '../core/server.ts';
 import type { ServerControl } from '../core/server.ts';
 import { OPERATIONS_AT_ONCE, type VolumeSettings } from '../core/settings.ts';
 import { BootClock, RandomIds } from '../drivers/linux/boot-clock.ts';
+import { BusyPoll } from '../drivers/linux/busy-poll.ts';
+import { shortenSlice } from '../drivers/linux/time-slice.ts';
 import { TcpLink } from '../drivers/link/tcp-link.ts';
 import { openJournal } from '../drivers/store/journal/open.ts';
 import type { OpenedJournal } from '../drivers/store/journal/open.ts';
@@ -82,6 +85,7 @@ export async function composeServer(
   ends: ProcessEnds,
 ): Promise<Composed> {
   const self = server.name as ServerId;
+  shortenSlice();
   const key = readClusterKey(config.keyFile);
   makeStateDirectory(server.stateDirectory);
   const clock = new BootClock();
@@ -142,6 +146,7 @@ export async function composeServer(
     protocol: { minVersion: MIN_VERSION, maxVersion: server.linkVersion ?? MAX_VERSION, features: FEATURES },
     clock,
     log: (level, event, fields) => log.note(event, fields, level),
+    poll: new BusyPoll(server.busyPollMs, os.availableParallelism()),
   });
   const mover = addressMover(server);
   // What an earlier process of this server left behind when it was killed.

@@ -19,6 +19,7 @@ const server = (name: string, command: string | null, deadlineMs = 5_000): Serve
   admin: { host: '127.0.0.1', port: 1 },
   link: [],
   linkVersion: null,
+  busyPollMs: 0,
   addresses: null,
   fence: command === null ? null : { command, deadlineMs },
 });

@@ -38,6 +38,8 @@ export interface ServerConfig {
   readonly link: readonly Address[];
   /** The newest version of the link's protocol that it speaks; null for the newest there is. */
   readonly linkVersion: number | null;
+  /** How long it looks out for its partner's answer before it sleeps; 0: not at all. */
+  readonly busyPollMs: number;
   readonly fence: { readonly command: string; readonly deadlineMs: number } | null;
   /** How service addresses come to this server and go; null when the machine has them anyway. */
   readonly addresses: AddressHooks | null;
@@ -187,6 +189,7 @@ function toServer(table: ServerTable, absolute: (path: string) => string): Serve
     name: table.name,
     machine: machineOf(table),
     linkVersion: table['link-version'] ?? null,
+    busyPollMs: table['busy-poll-us'] / 1_000,
     stateDirectory: absolute(table.state),
     admin: table.admin,
     link: table.link,

@@ -124,6 +124,16 @@ const server = z
         description: `The newest version of the link's protocol that this server speaks, ${MIN_VERSION} to ${MAX_VERSION}; the newest there is if left out. Two servers speak the newest that both can, so that nothing is needed for an upgrade one by one; with \`${MAX_VERSION - 1}\`, a server goes on as before it, until that is taken away.`,
         example: MAX_VERSION - 1,
       }),
+    'busy-poll-us': z
+      .int()
+      .min(0, 'a time to poll for cannot be negative')
+      .max(10_000, 'polling for more than 10,000 us costs a processor and gains nothing')
+      .prefault(150)
+      .meta({
+        title: 'number',
+        description:
+          'How long this server, having sent a single write to its partner, looks out for the answer instead of sleeping, in microseconds: a thread that sleeps is woken late. It costs processor time while writes come one by one; `0` saves that. A machine with one processor never polls.',
+      }),
     fence: z.string().min(1, 'a fence command cannot be empty').optional().meta({
       description:
         'Shell command that keeps this server from the medium (or ends its machine); the server that claims one of its volumes runs it. Success is exit code 0. The environment has HOLDFAST_VICTIM, HOLDFAST_VICTIM_ADDRESS, HOLDFAST_VICTIM_LINKS, HOLDFAST_INCARNATION, HOLDFAST_VOLUME and HOLDFAST_CLAIMANT; docs/fencing.md has recipes.',

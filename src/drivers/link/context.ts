@@ -38,12 +38,18 @@ export const DEFAULT_LIMITS: TcpLinkLimits = {
   closeMs: 250,
 };
 
+/** Told when an answer is expected at once: nobody sleeps meanwhile (src/drivers/linux/busy-poll.ts). */
+export interface AnswerPoll {
+  expect(): void;
+}
+
 export interface LinkContext {
   readonly self: HandshakeSelf;
   readonly limits: TcpLinkLimits;
   readonly clock: Clock;
   readonly log: ThrottledLog;
   readonly sockets: SocketMaker;
+  readonly poll: AnswerPoll;
   /** A number in [0, 1), to spread retries. */
   readonly spread: () => number;
 }

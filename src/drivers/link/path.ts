@@ -140,9 +140,9 @@ export class Path {
     accepting?.cancel();
     this.#retry?.cancel();
     this.#retry = null;
-    const { clock, limits, log } = this.#context;
+    const { clock, limits, log, poll } = this.#context;
     const before = this.#session;
-    const session = new Session(connection, terms, dialed, clock.nowMs(), limits.backlogBytes, {
+    const session = new Session(connection, terms, dialed, clock.nowMs(), limits.backlogBytes, poll, {
       message: (from, message) => this.#user.events.message(this.at, from.terms.incarnation, message),
       skipped: (from, type) => this.#skipped(from, type),
       over: (from, reason, detail) => this.#over(from, reason, detail),

@@ -10,6 +10,10 @@ import type { SessionTerms } from '../../wire/link-conversation.ts';
 import { FrameReader, FrameWriter } from '../../wire/link-frame.ts';
 import { decodeMessage, sinceVersion } from '../../wire/link-messages.ts';
 import type { Connection, DownReason } from './connection.ts';
+import type { AnswerPoll } from './context.ts';
+
+/** A message of more operations is one of many: answers to others come meanwhile, and the processor has better to do. */
+const POLLED_OPERATIONS_MAX = 4;
 
 export interface SessionUser {
   message(session: Session, message: LinkMessage): void;
@@ -30,6 +34,7 @@ export class Session {
   readonly #connection: Connection;
   readonly #user: SessionUser;
   readonly #backlogBytes: number;
+  readonly #poll: AnswerPoll;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
   #live = true;
@@ -44,6 +49,7 @@ export class Session {
     dialed: boolean,
     sinceMs: number,
     backlogBytes: number,
+    poll: AnswerPoll,
     user: SessionUser,
   ) {
     this.terms = terms;
@@ -53,6 +59,7 @@ export class Session {
     this.#connection = connection;
     this.#user = user;
     this.#backlogBytes = backlogBytes;
+    this.#poll = poll;
     this.#writer = new FrameWriter(terms.version, terms.sendCounter);
     this.#reader = new FrameReader(terms.receiveCounter);
   }
@@ -78,6 +85,7 @@ export class Session {
     if (!this.#live) return false;
     if (this.terms.version < MAX_VERSION && sinceVersion(message.type) > this.terms.version) return false;
     this.#writer.write(message);
+    if (message.type === 'mirror' && message.operations.length <= POLLED_OPERATIONS_MAX) this.#poll.expect();
     if (this.waitingBytes > this.#backlogBytes) {
       const detail = `more than ${this.#backlogBytes} bytes are waiting to be sent`;
       this.close();

@@ -20,7 +20,7 @@ import {
 } from '../../wire/link-conversation.ts';
 import { Accept, type AcceptUser } from './accept.ts';
 import { Connection } from './connection.ts';
-import { DEFAULT_LIMITS, type LinkContext, type TcpLinkLimits } from './context.ts';
+import { type AnswerPoll, DEFAULT_LIMITS, type LinkContext, type TcpLinkLimits } from './context.ts';
 import { Listener } from './listener.ts';
 import { type Closing, Path } from './path.ts';
 import { type Address, type SocketMaker, tcpSockets } from './sockets.ts';
@@ -48,6 +48,8 @@ export interface TcpLinkOptions {
   readonly protocol?: { readonly minVersion: number; readonly maxVersion: number; readonly features: number };
   /** A number in [0, 1), to spread retries. */
   readonly spread?: () => number;
+  /** Looks out for answers that are expected at once; nobody, unless given. */
+  readonly poll?: AnswerPoll;
 }
 
 /** A peer's incarnations, as they were met. */
@@ -94,6 +96,7 @@ export class TcpLink implements Link {
       log: new ThrottledLog(options.log, clock),
       sockets: options.sockets ?? tcpSockets,
       spread: options.spread ?? Math.random,
+      poll: options.poll ?? { expect: () => undefined },
     };
     this.peers = new Map([...options.peers].map(([peer, { paths }]) => [peer, { paths: paths.length }]));
   }
