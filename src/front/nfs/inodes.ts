@@ -32,6 +32,8 @@ export class Inodes {
   #evicted = 0;
   #evictedDirty = 0;
   #evicting = false;
+  /** Goes through the inodes, the oldest first; kept, since the way to a map's first entry grows with those that went. */
+  #oldest: MapIterator<Inode>;
 
   constructor(service: VolumeService, calls: Calls, handles: Handles, nowNs: () => bigint, most: number) {
     this.#service = service;
@@ -39,6 +41,7 @@ export class Inodes {
     this.#handles = handles;
     this.#nowNs = nowNs;
     this.#most = most;
+    this.#oldest = this.#byId.values();
   }
 
   get size(): number {
@@ -88,6 +91,9 @@ export class Inodes {
     const pending = snapshot(this.#service.pending(id));
     const found = await this.#calls.look((tree) => tree.attributes(id));
     this.#loading.delete(id);
+    // It was made meanwhile: whoever asked had seen it before its CREATE was done.
+    const known = this.#byId.get(id);
+    if (known !== undefined) return known.stale ? NfsStatus.stale : known;
     if (found instanceof Fault) return notThere(found);
     if (found.links === 0) return NfsStatus.stale;
     return this.#add(id, found, pending);
@@ -139,9 +145,13 @@ export class Inodes {
   #evict(): void {
     let dirty: Inode | null = null;
     let left = LOOKED_AT;
-    for (const inode of this.#byId.values()) {
-      if (left === 0) break;
+    while (left > 0) {
       left -= 1;
+      const { value: inode } = this.#oldest.next();
+      if (inode === undefined) {
+        this.#oldest = this.#byId.values();
+        continue;
+      }
       if (inode.pins === 0 && !inode.recent) {
         if (this.#service.pending(inode.id) === null) return this.#remove(inode, false);
         dirty ??= inode;

@@ -24,17 +24,21 @@ export const setattr: RecordedProcedure<'setattr'> = async (volume, asked, actor
   if (isFailure(inode)) return fail(inode, NO_WCC);
   const gone = await recording.lock([volume.objectKey(inode)]);
   if (gone !== null) return fail(gone, NO_WCC);
+  if (recording.kept !== null && inode.type === 'file') {
+    inode.freeze();
+    recording.atEnd(() => inode.thaw());
+    // What is on its way changes the ctime yet: the guard is to be what the change finds.
+    await inode.settled();
+  }
   const change = judge(volume, inode, asked, actor);
   if (isFailure(change)) return fail(change, unchanged(inode));
   if (recording.kept !== null) {
-    if (inode.type === 'file') {
-      inode.freeze();
-      recording.atEnd(() => inode.thaw());
-    }
     const refused = await recording.intend(change);
     if (refused !== null) return fail(refused, unchanged(inode));
   }
   const { before, changes } = inode;
+  // A LINK or RENAME may have come in between.
+  if (asked.guardNs !== null && asked.guardNs !== before.ctimeNs) return fail(NfsStatus.notSync, unchanged(inode));
   const failure = await applyChange(volume, inode, change);
   // Others may have written meanwhile: then what was before is not what this change found.
   const alone = inode.changes - changes <= stepsOf(inode, change);
