@@ -9,7 +9,6 @@ import type { VolumeRecord } from '../src/ports/coordinator.ts';
 import type { Context } from './context.ts';
 import { namedStores, onMediumAlone, overlay } from './copies.ts';
 import { tagOf, type Disk, type LogState } from './disk.ts';
-import { NAME_KEYS } from './files/errands.ts';
 import { FilesModel } from './files/model.ts';
 import type { Life } from './life.ts';
 import type { Device } from './device.ts';
@@ -73,7 +72,7 @@ export class Auditor {
     this.#truth = truth;
     this.volumes.forEach((audit, volume) => {
       const files = truth.device.files[volume] ?? null;
-      audit.files = files === null ? null : new FilesModel(files, NAME_KEYS);
+      audit.files = files === null ? null : new FilesModel(files);
     });
   }
 
@@ -93,7 +92,7 @@ export class Auditor {
     const audit = this.#volume(store.volumeIndex);
     for (const o of operations) {
       const number = o.epoch * EPOCH_STEP + o.sequence;
-      const tag = o.data.length > 0 ? tagOf(o.data, 0) : Number(o.timeNs);
+      const tag = o.data.length > 0 && o.target === '' ? tagOf(o.data, 0) : Number(o.timeNs);
       const identity = `${o.kind}:${tag}:${o.target}:${o.offset}+${o.length}`;
       const known = audit.numbers.get(number);
       if (known === undefined) audit.numbers.set(number, identity);

@@ -29,17 +29,17 @@ export interface CampaignOptions {
 }
 
 /** The worlds of `seeds`, each from its plan to its judgement. */
-export function campaign(seeds: Iterable<number>, options: CampaignOptions): Totals {
+export async function campaign(seeds: Iterable<number>, options: CampaignOptions): Promise<Totals> {
   const totals: Totals = { worlds: 0, tally: emptyTally(), virtualMs: 0, longestRecoveryMs: 0, findings: [] };
   for (const seed of seeds) {
     const plan = planOf(seed, options.plan ?? DEFAULT_OPTIONS);
-    const report = run(plan, options.run);
+    const report = await run(plan, options.run);
     totals.worlds++;
     totals.virtualMs += report.endMs;
     if (report.recoveredMs > totals.longestRecoveryMs) totals.longestRecoveryMs = report.recoveredMs;
     for (const key of Object.keys(totals.tally) as (keyof Tally)[]) totals.tally[key] += report.tally[key];
     if (report.failure !== null) {
-      const shrunk = options.shrink ? shrink(plan, report, options.run) : { cut: {}, report };
+      const shrunk = options.shrink ? await shrink(plan, report, options.run) : { cut: {}, report };
       totals.findings.push({ seed, failure: shrunk.report.failure ?? report.failure, cut: shrunk.cut });
     }
     if (options.after !== undefined && !options.after(totals, report)) break;
@@ -48,7 +48,7 @@ export function campaign(seeds: Iterable<number>, options: CampaignOptions): Tot
 }
 
 /** One world of a seed, cut down. */
-export function replay(seed: number, cut: Cut, plan: PlanOptions, options: RunOptions): Report {
+export function replay(seed: number, cut: Cut, plan: PlanOptions, options: RunOptions): Promise<Report> {
   return run(applyCut(planOf(seed, plan), cut), options);
 }
 

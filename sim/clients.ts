@@ -147,7 +147,11 @@ class Slot {
       line.waiting.delete(this);
       this.#sending++;
       if (again) {
-        herd.ctx.after(herd.prng.between(5, 50), () => this.send());
+        const paused = this.#sending;
+        herd.ctx.after(herd.prng.between(5, 50), () => {
+          // A new connection may have sent it meanwhile.
+          if (paused === this.#sending) this.send();
+        });
         return;
       }
       this.#wish = null;

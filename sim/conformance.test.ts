@@ -12,9 +12,10 @@ import { Register, SimCoordinator } from './coordinator.ts';
 import { Disk, fillTag } from './disk.ts';
 import { Life } from './life.ts';
 import { Network, SimLink } from './link.ts';
-import { Device } from './device.ts';
+import { Device, type MediumWatch } from './device.ts';
 import { SimMedium } from './medium.ts';
 import { SECTOR } from './model.ts';
+import { treeSuite, type FilesWorld } from '../suites/tree.ts';
 import { Prng } from './prng.ts';
 import type { Station } from './wire.ts';
 import { SimStore } from './store.ts';
@@ -56,10 +57,8 @@ function storeWorld(kind: StoreKind): Promise<StoreWorld> {
   });
 }
 
-function mediumWorld(): Promise<MediumWorld> {
-  const ctx = new Context(false);
-  const sectors = 256;
-  const abilities = { punch: true, reserve: true, extents: true, generations: false };
+/** Nobody checks. */
+function nobody(): MediumWatch {
   const heedless = () => undefined;
   const files = {
     written: heedless,
@@ -68,8 +67,23 @@ function mediumWorld(): Promise<MediumWorld> {
     called: heedless,
     made: heedless,
     gone: heedless,
+    tree: heedless,
+    lost: heedless,
+    deedOfOwner: () => null,
   };
-  const watch = { written: heedless, zeroed: heedless, late: heedless, rightful: () => true, files };
+  return { written: heedless, zeroed: heedless, late: heedless, rightful: () => true, files };
+}
+
+/** A device's clock that goes on with every look. */
+function clockOf(): () => bigint {
+  let nowNs = 0n;
+  return () => (nowNs += 1n);
+}
+
+function mediumWorld(): Promise<MediumWorld> {
+  const ctx = new Context(false);
+  const sectors = 256;
+  const abilities = { punch: true, reserve: true, extents: true, generations: false };
   const device = new Device(
     ctx,
     Prng.ofSeed(seed++),
@@ -77,7 +91,8 @@ function mediumWorld(): Promise<MediumWorld> {
     abilities,
     2,
     false,
-    watch,
+    nobody(),
+    clockOf(),
   );
   return Promise.resolve({
     medium: new SimMedium(ctx, device, lifeOf(ctx, A, 0), 0, { mode: 'fine', share: 0, held: [], unmounted: false }),
@@ -91,6 +106,23 @@ function mediumWorld(): Promise<MediumWorld> {
       for (let at = 0; at < length; at += SECTOR) fillTag(data, of * 1000 + at / SECTOR + 1, at, SECTOR);
       return data;
     },
+    step: () => step(ctx),
+    end: () => Promise.resolve(),
+  });
+}
+
+/** Files are kept byte for byte here, so that the suite may write what it likes; in worlds they are cells. */
+function filesWorld(): Promise<FilesWorld> {
+  const ctx = new Context(false);
+  const abilities = { punch: true, reserve: false, extents: false, generations: false };
+  const volumes = [{ name: VOLUME, mediumId: MEDIUM, sectors: 8, files: [] }];
+  const device = new Device(ctx, Prng.ofSeed(seed++), volumes, abilities, 2, false, nobody(), clockOf(), true);
+  return Promise.resolve({
+    medium: new SimMedium(ctx, device, lifeOf(ctx, A, 0), 0, { mode: 'fine', share: 0, held: [], unmounted: false }),
+    volume: VOLUME,
+    mediumId: MEDIUM,
+    manyEntries: 300,
+    asserts: true,
     step: () => step(ctx),
     end: () => Promise.resolve(),
   });
@@ -168,5 +200,6 @@ class SimLinkWorld implements LinkWorld {
 storeSuite('simulated memory store', { kind: 'memory', asserts: true }, () => storeWorld('memory'));
 storeSuite('simulated journal', { kind: 'journal', asserts: true }, () => storeWorld('journal'));
 mediumSuite('simulated medium', mediumWorld);
+treeSuite('simulated files volume', filesWorld, false, 'files of worlds are a few cells');
 coordinatorSuite('simulated coordinator', coordinatorWorld);
 linkSuite('simulated link', () => Promise.resolve(new SimLinkWorld()));

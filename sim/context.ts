@@ -95,6 +95,8 @@ export class Context {
   #lastAt = -1;
   #atOnce = 0;
   #failure: Failure | null = null;
+  /** The code of a front end ran, which goes on in promises: they are awaited before anything else happens. */
+  stirred = false;
   /** Called at every hook, by the faults that wait. */
   onHook: ((hook: Hook, server: number) => void) | null = null;
 
@@ -138,6 +140,10 @@ export class Context {
 
   get pending(): number {
     return this.#heap.size;
+  }
+
+  stir(): void {
+    this.stirred = true;
   }
 
   hook(hook: Hook, server: number): void {

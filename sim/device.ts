@@ -132,11 +132,13 @@ export class Device {
     latencyMs: number,
     lateIo: boolean,
     watch: MediumWatch,
+    nowNs: () => bigint,
+    exact = false,
   ) {
     this.#ctx = ctx;
     this.#prng = prng;
     this.platters = volumes.map((v) => new Platter(v.files === null ? v.sectors : 0));
-    this.files = volumes.map((v) => (v.files === null ? null : new FilesPlatter(v.sectors, v.files)));
+    this.files = volumes.map((v) => (v.files === null ? null : new FilesPlatter(v.sectors, v.files, nowNs, exact)));
     this.ids = volumes.map((v) => v.mediumId);
     this.names = volumes.map((v) => v.name);
     this.abilities = abilities;
@@ -247,7 +249,9 @@ export class Device {
       const files = this.files[volume] ?? null;
       if (files === null) return;
       files.tidy();
-      files.loseNames(this.#prng.below(files.versions.length + 1));
+      const gone = files.loseNames(this.#prng.below(files.versions.length + 1));
+      for (const { deed } of gone) if (deed !== null) deed.effects--;
+      this.watch.files.lost(volume, gone, files);
     });
   }
 

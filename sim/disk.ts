@@ -112,9 +112,9 @@ export class Disk {
         const operation = entry.operation;
         if (operation.sequence > log.released) log.operations.push(operation);
         if (entry.acknowledged > log.acknowledged) log.acknowledged = entry.acknowledged;
-        if (operation.data.length >= 4) this.everHeld.add(tagOf(operation.data, 0));
         // Of files every operation has a time of its own, which is the tag of a write.
-        else if (operation.target !== '') this.everHeld.add(Number(operation.timeNs));
+        if (operation.target !== '') this.everHeld.add(Number(operation.timeNs));
+        else if (operation.data.length >= 4) this.everHeld.add(tagOf(operation.data, 0));
         return;
       }
       case 'release': {

@@ -209,9 +209,15 @@ export class SimDoors implements Doors {
     this.#doors.set(volume, door);
     if (street.fronts !== null && street.fronts.auditor.filesOf(index) !== null) {
       street.onOpening?.(door);
-      door.front = new Front(street.fronts, this.#life, index, epoch, service);
+      door.front = new Front(street.fronts, this.#life, volume, index, epoch, service);
       street.opening.add(door);
-      door.front.open(() => this.#listen(volume, door, done));
+      door.front.open((fault) => {
+        if (fault === null) return this.#listen(volume, door, done);
+        door.front?.end();
+        door.state = 'closed';
+        street.opening.delete(door);
+        done(fault);
+      });
     } else this.#listen(volume, door, done);
   }
 

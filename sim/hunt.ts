@@ -17,8 +17,8 @@ export async function hunt(mutation: Mutation): Promise<Catch | null> {
   const options = await mutated(mutation);
   for (const seed of candidates(mutation)) {
     const plan = planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], files: 0, ...mutation.worlds });
-    const { failure } = run(plan, options);
-    if (failure !== null) return { seed, failure, unchanged: run(plan).failure };
+    const { failure } = await run(plan, options);
+    if (failure !== null) return { seed, failure, unchanged: (await run(plan)).failure };
   }
   return null;
 }

@@ -133,12 +133,13 @@ const worldFlags = [
 ].join('');
 
 if (options.mutations !== undefined) process.exitCode = await mutations(options.mutations);
-else if (options.seed !== undefined) process.exitCode = one(options.seed);
-else if (options.seeds !== undefined) process.exitCode = many(count(options.seeds[0], options.seeds[1]), Infinity);
+else if (options.seed !== undefined) process.exitCode = await one(options.seed);
+else if (options.seeds !== undefined)
+  process.exitCode = await many(count(options.seeds[0], options.seeds[1]), Infinity);
 else if (options.minutes !== undefined) {
   const from = options.from ?? Math.floor(Date.now() / 1000) * 1000;
   console.log(`worlds from seed ${from} on, for ${options.minutes} minutes`);
-  process.exitCode = many(count(from, Number.MAX_SAFE_INTEGER), options.minutes * 60_000);
+  process.exitCode = await many(count(from, Number.MAX_SAFE_INTEGER), options.minutes * 60_000);
 } else {
   program.outputHelp();
   process.exitCode = 2;
@@ -174,8 +175,8 @@ function* count(low: number, high: number): Generator<number> {
 }
 
 /** One world, with its story. */
-function one(seed: number): number {
-  const report = replay(seed, options.cut, planOptions, { story: true });
+async function one(seed: number): Promise<number> {
+  const report = await replay(seed, options.cut, planOptions, { story: true });
   const colour = process.stdout.isTTY;
   for (const line of describePlan(applyCut(planOf(seed, planOptions), options.cut))) console.log(line);
   for (const line of timeline(report, colour, options.all ? Infinity : LAST_LINES)) console.log(line);
@@ -193,11 +194,11 @@ function one(seed: number): number {
 }
 
 /** Many worlds, with progress. */
-function many(seeds: Iterable<number>, forMs: number): number {
+async function many(seeds: Iterable<number>, forMs: number): Promise<number> {
   const began = performance.now();
   const pace = process.stderr.isTTY ? 500 : 10_000;
   let shown = began;
-  const totals = campaign(seeds, {
+  const totals = await campaign(seeds, {
     plan: planOptions,
     shrink: options.shrink,
     after: (sofar) => {

@@ -55,7 +55,7 @@ export class SimMedium implements Medium {
   #volume(platter: Platter, empty: boolean): MediumVolume {
     const files = this.device.files[this.volume] ?? null;
     if (files === null) return new SimMediumVolume(this.#ctx, this, platter);
-    return new SimFilesVolume(this.#ctx, this, empty ? new FilesPlatter(files.cells, []) : files);
+    return new SimFilesVolume(this.#ctx, this, empty ? new FilesPlatter(files.cells, [], files.nowNs) : files);
   }
 
   probe(expected: MediumId, done: Done): void {

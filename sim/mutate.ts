@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Server } from '../src/core/server.ts';
-import { GOOD_HABITS } from './files/front.ts';
+import type { FilesProgram } from '../src/front/nfs/files-program.ts';
 import type { Edit, Mutation } from './mutation.ts';
 import type { RunOptions } from './run.ts';
 
@@ -18,26 +18,35 @@ export async function mutated(mutation: Mutation): Promise<RunOptions> {
   try {
     writeFileSync(join(scratch, 'package.json'), '{"type":"module"}');
     cpSync(join(SOURCE, 'core'), join(scratch, 'core'), { recursive: true });
+    cpSync(join(SOURCE, 'front'), join(scratch, 'front'), { recursive: true });
     for (const room of ['base', 'ports', 'wire']) symlinkSync(join(SOURCE, room), join(scratch, room));
-    for (const edit of mutation.edits) apply(edit, join(scratch, 'core', edit.file + ENDING));
+    for (const edit of mutation.edits) apply(edit, join(scratch, edit.room, edit.file + ENDING));
     const loaded = (await import(pathToFileURL(join(scratch, 'core', `server${ENDING}`)).href)) as {
       Server: typeof Server;
     };
+    const isOfFront = mutation.edits.some(({ room }) => room === 'front/nfs');
+    const front = isOfFront ? await programOf(scratch) : null;
     return {
       factory: (settings, ports) => new loaded.Server(settings, ports),
       ...(mutation.filter === undefined ? {} : { filter: mutation.filter }),
-      ...(mutation.habits === undefined ? {} : { habits: { ...GOOD_HABITS, ...mutation.habits } }),
+      ...(front === null ? {} : { program: (parts) => new front(parts) }),
     };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
+async function programOf(scratch: string): Promise<typeof FilesProgram> {
+  const file = pathToFileURL(join(scratch, 'front/nfs', `files-program${ENDING}`));
+  const loaded = (await import(file.href)) as { FilesProgram: typeof FilesProgram };
+  return loaded.FilesProgram;
+}
+
 function apply(edit: Edit, path: string): void {
   const text = readFileSync(path, 'utf8');
   const pattern = new RegExp(patternOf(edit.find), 'g');
   const found = text.match(pattern)?.length ?? 0;
-  if (found !== 1) throw new Error(`core/${edit.file}: found ${found} times: ${edit.find}`);
+  if (found !== 1) throw new Error(`${edit.room}/${edit.file}: found ${found} times: ${edit.find}`);
   writeFileSync(
     path,
     text.replace(pattern, () => edit.replace),

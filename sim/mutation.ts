@@ -7,12 +7,12 @@
  * White space in `find` matches any white space, so that the texts fit the sources and what is compiled from them.
  */
 import type { PlanOptions } from './draw.ts';
-import type { Habits } from './files/front.ts';
 import type { Storm } from './storms.ts';
 import type { PortsFilter } from './world.ts';
 
 export interface Edit {
-  /** Path within src/core, without its ending. */
+  readonly room: 'core' | 'front/nfs';
+  /** Path within src/ROOM, without its ending. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
@@ -24,8 +24,6 @@ export interface Mutation {
   readonly what: string;
   readonly edits: readonly Edit[];
   readonly filter?: PortsFilter;
-  /** A mistake of the front end of files volumes, in place of one of the core's. */
-  readonly habits?: Partial<Habits>;
   /** What worlds must contain for the mistake to show; the default worlds otherwise. */
   readonly worlds?: Partial<PlanOptions>;
   /** Seeds that caught it when this was written: tried first. */
@@ -39,4 +37,10 @@ export const storm = (name: Storm, more: Partial<PlanOptions> = {}): Partial<Pla
 /** Requests that wait, and clients that do not. */
 export const SLUGGISH: Partial<PlanOptions> = { menu: ['store', 'medium', 'full', 'freeze', 'isolate'] };
 
-export const edit = (file: string, find: string, replace: string): Edit => ({ file, find, replace });
+export const edit = (file: string, find: string, replace: string): Edit => ({ room: 'core', file, find, replace });
+export const frontEdit = (file: string, find: string, replace: string): Edit => ({
+  room: 'front/nfs',
+  file,
+  find,
+  replace,
+});

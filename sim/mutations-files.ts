@@ -1,5 +1,5 @@
 /** Mistakes that only files volumes show: with sizes, times, calls on the tree, and requests that must not be repeated. */
-import { type Mutation, edit, storm } from './mutation.ts';
+import { type Mutation, edit, frontEdit, storm } from './mutation.ts';
 
 const FILES = { files: 1 };
 
@@ -68,28 +68,37 @@ export const OF_FILES: readonly Mutation[] = [
   {
     id: 'F6',
     what: 'a name is changed before the intent is mirrored',
-    edits: [],
-    habits: { hasty: true },
+    edits: [
+      frontEdit(
+        'recording',
+        'const fault = await this.#volume.ring.intend(this.kept, intent); return fault === null ? null : failureOf(fault);',
+        'void this.#volume.ring.intend(this.kept, intent); return null;',
+      ),
+    ],
     worlds: FILES,
-    seeds: [9],
-    within: 500,
+    seeds: [],
+    within: 300,
   },
   {
     id: 'F7',
     what: 'the door opens before the intents of before are settled',
-    edits: [],
-    habits: { careless: true },
+    edits: [
+      frontEdit(
+        'replies/recovery',
+        'for (const slot of loaded.open) {',
+        'for (const slot of loaded.open.slice(0, 0)) {',
+      ),
+    ],
     worlds: FILES,
-    seeds: [9],
+    seeds: [],
     within: 300,
   },
   {
     id: 'F8',
     what: 'the replies of before are forgotten',
-    edits: [],
-    habits: { forgetful: true },
+    edits: [frontEdit('replies/ring', "else if (slot.state === 'reply') this.#remember(slot);", '')],
     worlds: FILES,
-    seeds: [1],
+    seeds: [],
     within: 200,
   },
   {
@@ -132,6 +141,86 @@ export const OF_FILES: readonly Mutation[] = [
     ],
     worlds: FILES,
     seeds: [2],
+    within: 100,
+  },
+  {
+    id: 'F12',
+    what: 'a request is answered before its reply is mirrored',
+    edits: [
+      frontEdit(
+        'files-program',
+        'while ((await volume.ring.conclude(kept, encoded)) !== null) await volume.calls.pause();',
+        'void volume.ring.conclude(kept, encoded);',
+      ),
+    ],
+    worlds: FILES,
+    seeds: [],
+    within: 500,
+  },
+  {
+    id: 'F13',
+    what: 'an intent that was not carried out gets a reply all the same',
+    edits: [frontEdit('replies/recovery', 'if (!done) return null;', '')],
+    worlds: FILES,
+    seeds: [],
+    within: 300,
+  },
+  {
+    id: 'F14',
+    what: 'sizes and times are shown before they are acknowledged (T1)',
+    edits: [
+      frontEdit(
+        'inode',
+        'this.#last = modification; service.submit(modification);',
+        'this.#last = modification; this.#apply(modification); service.submit(modification);',
+      ),
+    ],
+    worlds: FILES,
+    seeds: [],
+    within: 300,
+  },
+  {
+    id: 'F15',
+    what: 'wcc data says of before what is so after',
+    edits: [
+      frontEdit(
+        'inode',
+        'const before = this.before; if (head.fault === null) this.#apply(head);',
+        'if (head.fault === null) this.#apply(head); const before = this.before;',
+      ),
+    ],
+    worlds: FILES,
+    seeds: [],
+    within: 100,
+  },
+  {
+    id: 'F16',
+    what: 'a name that was looked up while it was changed is remembered',
+    edits: [frontEdit('directory-names', 'if (mark !== null && directory.namesMark === mark) this.set', 'this.set')],
+    worlds: FILES,
+    seeds: [],
+    within: 300,
+  },
+  {
+    id: 'F17',
+    what: 'requests on one name do not wait for each other',
+    edits: [
+      frontEdit(
+        'recording',
+        'await this.#volume.locks.acquire(keys);',
+        'keys = [`${this.#call.xid}`]; await this.#volume.locks.acquire(keys);',
+      ),
+    ],
+    worlds: FILES,
+    seeds: [],
+    within: 300,
+  },
+  {
+    id: 'F18',
+    what: 'what is undestaged is not laid over what the medium says of a file',
+    edits: [frontEdit('inode', 'if (pending !== null) this.#overlay(pending, nowNs); else if', 'if')],
+    worlds: FILES,
+    seeds: [],
     within: 100,
   },
 ];

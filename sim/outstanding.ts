@@ -17,6 +17,10 @@ export class Outstanding {
     this.#broken = broken;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   enter(): void {
     if (this.#closed) this.#broken('call after close');
     this.#open++;

@@ -8,7 +8,7 @@ import type { VolumeName } from '../src/base/names.ts';
 import type { Failure, StoryLine, Tally } from './context.ts';
 import { tagOf } from './disk.ts';
 import { Faults } from './faults.ts';
-import type { Habits } from './files/front.ts';
+import type { ProgramFactory } from './files/front.ts';
 import { lastLooks } from './files/last-looks.ts';
 import { judgeSector } from './linear.ts';
 import { SECTOR, ZERO } from './model.ts';
@@ -39,16 +39,27 @@ export interface RunOptions {
   readonly factory?: ServerFactory;
   readonly filter?: PortsFilter;
   readonly story?: boolean;
-  /** Of the front ends of files volumes; those of a good one otherwise. */
-  readonly habits?: Habits;
+  /** Of files volumes; that of src/front/nfs otherwise. */
+  readonly program?: ProgramFactory;
 }
 
 export const production: ServerFactory = (settings, ports) => new Server(settings, ports);
 
-/** One world, from its plan to its report. */
-export function run(plan: WorldPlan, options: RunOptions = {}): Report {
-  const world = new World(plan, options.factory ?? production, options.story ?? false, options.filter, options.habits);
+/** One world, from its plan to its report. Worlds run one after the other, never two at a time in one process. */
+export async function run(plan: WorldPlan, options: RunOptions = {}): Promise<Report> {
+  const world = new World(plan, options.factory ?? production, options.story ?? false, options.filter, options.program);
   const { ctx } = world;
+  // What is thrown within a promise of the front end ends a server; here, the world.
+  process.setUncaughtExceptionCaptureCallback((bug) => ctx.fail('assertion', bug.stack ?? bug.message));
+  try {
+    return await live(world);
+  } finally {
+    process.setUncaughtExceptionCaptureCallback(null);
+  }
+}
+
+async function live(world: World): Promise<Report> {
+  const { ctx, plan } = world;
   const faults = new Faults(world);
   const report = (recoveredMs: number): Report => ({
     plan,
@@ -63,22 +74,27 @@ export function run(plan: WorldPlan, options: RunOptions = {}): Report {
   faults.start();
   ctx.after(50, () => world.herd.start());
   const healMs = plan.stormMs + 50;
-  advance(world, healMs);
+  await advance(world, healMs);
   if (ctx.failure !== null) return report(0);
   faults.heal();
   // Clients go on for a while in a healthy world, then finish what they have begun.
-  advance(world, healMs + 500);
+  await advance(world, healMs + 500);
   world.herd.budget = 0;
-  const recoveredMs = recover(world, healMs);
-  if (ctx.failure === null) lastReads(world);
+  const recoveredMs = await recover(world, healMs);
+  if (ctx.failure === null) await lastReads(world);
   if (ctx.failure === null) judge(world, faults);
   return report(recoveredMs);
 }
 
 /** Runs until `untilMs` or the first broken rule. */
-function advance(world: World, untilMs: number): void {
+async function advance(world: World, untilMs: number): Promise<void> {
   const { ctx } = world;
-  while (ctx.failure === null && ctx.step(untilMs));
+  while (ctx.failure === null && ctx.step(untilMs)) {
+    if (!ctx.stirred) continue;
+    ctx.stirred = false;
+    // Everything that promises lead to, before the next event.
+    await new Promise(setImmediate);
+  }
   if (ctx.failure === null && ctx.now < untilMs) {
     // The clock goes on even where nothing happens.
     ctx.after(untilMs - ctx.now, () => undefined);
@@ -87,7 +103,7 @@ function advance(world: World, untilMs: number): void {
 }
 
 /** Waits until all is well again. Returns how long it took. */
-function recover(world: World, healMs: number): number {
+async function recover(world: World, healMs: number): Promise<number> {
   const { ctx } = world;
   const lossSince = new Map<VolumeName, number>();
   for (;;) {
@@ -101,7 +117,7 @@ function recover(world: World, healMs: number): number {
       return ctx.now - healMs;
     }
     acceptLosses(world, lossSince);
-    advance(world, ctx.now + 50);
+    await advance(world, ctx.now + 50);
     if (ctx.failure !== null) return ctx.now - healMs;
   }
 }
@@ -178,12 +194,12 @@ function acceptLosses(world: World, since: Map<VolumeName, number>): void {
 }
 
 /** Reads every volume whole, through its owner's door; again where the owner changes just then. */
-function lastReads(world: World): void {
+async function lastReads(world: World): Promise<void> {
   const { ctx } = world;
   const open = new Set(world.names.keys());
   for (const volume of open) readWhole(world, volume, () => open.delete(volume));
   const deadline = ctx.now + LAST_READ_MS;
-  while (open.size > 0 && ctx.failure === null && ctx.now < deadline) advance(world, ctx.now + 20);
+  while (open.size > 0 && ctx.failure === null && ctx.now < deadline) await advance(world, ctx.now + 20);
   if (open.size > 0) ctx.fail('I12 everything serves again', 'the last read was not answered');
 }
 

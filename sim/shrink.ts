@@ -14,11 +14,11 @@ export interface Shrunk {
 const TRIALS = 400;
 
 /** `failed` is the report of the whole plan. */
-export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}): Shrunk {
+export async function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}): Promise<Shrunk> {
   const rule = failed.failure?.rule;
   let best: Shrunk = { cut: {}, report: failed, tried: 0 };
   let tried = 0;
-  const attempt = (cut: Cut): boolean => {
+  const attempt = async (cut: Cut): Promise<boolean> => {
     if (tried >= TRIALS) return false;
     tried++;
     let smaller: WorldPlan;
@@ -27,7 +27,7 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
     } catch {
       return false;
     }
-    const report = run(smaller, options);
+    const report = await run(smaller, options);
     if (report.failure?.rule !== rule) return false;
     best = { cut, report, tried };
     return true;
@@ -35,7 +35,7 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
   for (let again = true; again && tried < TRIALS;) {
     again = false;
     if (
-      fewer(
+      await fewer(
         plan.volumes.length,
         () => best.cut.volumes,
         (volumes) => attempt({ ...best.cut, volumes }),
@@ -43,13 +43,13 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
     )
       again = true;
     for (let servers = 2; servers < (best.cut.servers ?? plan.servers); servers++) {
-      if (attempt({ ...best.cut, servers })) {
+      if (await attempt({ ...best.cut, servers })) {
         again = true;
         break;
       }
     }
     if (
-      fewer(
+      await fewer(
         plan.faults.length,
         () => best.cut.faults,
         (faults) => attempt({ ...best.cut, faults }),
@@ -57,7 +57,7 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
     )
       again = true;
     if (
-      fewer(
+      await fewer(
         plan.clients.length,
         () => best.cut.clients,
         (clients) => attempt({ ...best.cut, clients }),
@@ -66,7 +66,7 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
       again = true;
     const operations = best.cut.operations ?? plan.operations;
     for (const share of [0.1, 0.25, 0.5, 0.75, 0.9]) {
-      if (attempt({ ...best.cut, operations: Math.ceil(operations * share) })) {
+      if (await attempt({ ...best.cut, operations: Math.ceil(operations * share) })) {
         again = operations > 10;
         break;
       }
@@ -76,17 +76,17 @@ export function shrink(plan: WorldPlan, failed: Report, options: RunOptions = {}
 }
 
 /** Takes pieces out of a list, halves first, then one by one. True when something could go. */
-function fewer(
+async function fewer(
   all: number,
   current: () => readonly number[] | undefined,
-  attempt: (kept: readonly number[]) => boolean,
-): boolean {
+  attempt: (kept: readonly number[]) => Promise<boolean>,
+): Promise<boolean> {
   let went = false;
   const list = (): readonly number[] => current() ?? Array.from({ length: all }, (_, i) => i);
   for (let size = Math.floor(list().length / 2); size >= 1; size = Math.floor(size / 2)) {
     for (let at = 0; at < list().length;) {
       const kept = list().filter((_, i) => i < at || i >= at + size);
-      if (attempt(kept)) went = true;
+      if (await attempt(kept)) went = true;
       else at += size;
     }
   }

@@ -36,10 +36,10 @@ const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<
     },
   ];
 
-function nothingBreaks(options: PlanOptions, flags: string, worlds: number): string {
+async function nothingBreaks(options: PlanOptions, flags: string, worlds: number): Promise<string> {
   const seeds = Array.from({ length: worlds }, (_, i) => i + 1);
   const began = performance.now();
-  const totals = campaign(seeds, { plan: options, shrink: true, after: (sofar) => sofar.findings.length < 3 });
+  const totals = await campaign(seeds, { plan: options, shrink: true, after: (sofar) => sofar.findings.length < 3 });
   const found = totals.findings.map(
     (f) => `${f.failure.rule}: ${f.failure.text}\n  ${replayCommand(f.seed, f.cut, flags)}`,
   );
@@ -47,19 +47,19 @@ function nothingBreaks(options: PlanOptions, flags: string, worlds: number): str
   return describeTotals(totals, performance.now() - began).join('; ');
 }
 
-test(`${WORLDS} worlds, nothing breaks`, (t) => {
-  t.diagnostic(nothingBreaks(DEFAULT_OPTIONS, '', WORLDS));
+test(`${WORLDS} worlds, nothing breaks`, async (t) => {
+  t.diagnostic(await nothingBreaks(DEFAULT_OPTIONS, '', WORLDS));
 });
 
 for (const storm of [...STORMS, ...FILES_STORMS])
-  test(`${WORLDS_OF_A_STORM} worlds with the storm ${storm}, nothing breaks`, () => {
-    nothingBreaks({ ...DEFAULT_OPTIONS, storm }, ` --storm ${storm}`, WORLDS_OF_A_STORM);
+  test(`${WORLDS_OF_A_STORM} worlds with the storm ${storm}, nothing breaks`, async () => {
+    await nothingBreaks({ ...DEFAULT_OPTIONS, storm }, ` --storm ${storm}`, WORLDS_OF_A_STORM);
   });
 
 for (const { seed, options, was } of REGRESSIONS)
-  test(`seed ${seed} stays mended: ${was}`, () => {
+  test(`seed ${seed} stays mended: ${was}`, async () => {
     assert.equal(
-      run(planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], files: 0, ...options })).failure,
+      (await run(planOf(seed, { ...DEFAULT_OPTIONS, degraded: ['write-through'], files: 0, ...options }))).failure,
       null,
       'the world is whole',
     );

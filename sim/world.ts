@@ -16,7 +16,7 @@ import { Disk } from './disk.ts';
 import { SimDoors, Street } from './doors.ts';
 import { FilesAudit } from './files/audit.ts';
 import { FIRST_FILES } from './files/errands.ts';
-import { GOOD_HABITS, type Habits } from './files/front.ts';
+import { goodProgram, type ProgramFactory } from './files/front.ts';
 import { Life, SimClock, SimIds } from './life.ts';
 import { Network, SimLink } from './link.ts';
 import { Device, type MediumWeather } from './device.ts';
@@ -85,7 +85,7 @@ export class World {
     factory: ServerFactory,
     withStory: boolean,
     filter: PortsFilter = (ports) => ports,
-    habits: Habits = GOOD_HABITS,
+    program: ProgramFactory = goodProgram,
   ) {
     this.plan = plan;
     this.#factory = factory;
@@ -106,13 +106,25 @@ export class World {
     this.auditor = new Auditor(ctx, volumes);
     const audit = new FilesAudit(ctx, this.auditor, () => this.device);
     const abilities = { punch: plan.punch, reserve: plan.reserve, extents: plan.extents, generations: false };
-    this.device = new Device(ctx, stream('medium'), volumes, abilities, plan.mediumMs, plan.fence !== 'none', {
-      written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
-      zeroed: (life, volume) => this.auditor.zeroed(life, volume),
-      rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
-      late: (life, volume, successor) => this.auditor.late(life, volume, successor),
-      files: audit,
-    });
+    // What is there from the beginning is of the time 0.
+    let herd: Herd | null = null;
+    const deviceNowNs = (): bigint => BigInt(herd?.drawTag() ?? 0);
+    this.device = new Device(
+      ctx,
+      stream('medium'),
+      volumes,
+      abilities,
+      plan.mediumMs,
+      plan.fence !== 'none',
+      {
+        written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
+        zeroed: (life, volume) => this.auditor.zeroed(life, volume),
+        rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
+        late: (life, volume, successor) => this.auditor.late(life, volume, successor),
+        files: audit,
+      },
+      deviceNowNs,
+    );
     const created = volumes.map((v) => [v.name, firstRecord(v.mediumId)] as const);
     this.register = new Register(
       ctx,
@@ -138,16 +150,15 @@ export class World {
       const platter = this.device.platters[door.volume];
       if (platter !== undefined) this.auditor.settleLoss(door.volume, platter.now);
     };
-    this.herd = new Herd(ctx, this.street, this.auditor, stream('clients'), plan.clients, plan.operations);
+    this.herd = herd = new Herd(ctx, this.street, this.auditor, stream('clients'), plan.clients, plan.operations);
     this.street.onOpening = (door) => this.auditor.settleLoss(door.volume, []);
     this.street.fronts = {
       ctx,
       prng: stream('fronts'),
       auditor: this.auditor,
       audit,
-      habits,
+      program,
       drawTag: () => this.herd.drawTag(),
-      slots: new Map(),
     };
   }
 

@@ -19,7 +19,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
   'src/front': { values: ['src/base', 'src/wire', 'src/ports'] },
   'src/drivers': { values: ['src/base', 'src/wire', 'src/ports'] },
   'src/app': { values: ['src/base', 'src/wire', 'src/ports', 'src/core', 'src/front', 'src/drivers'] },
-  sim: { values: ['src/base', 'src/wire', 'src/ports', 'src/core'] },
+  sim: { values: ['src/base', 'src/wire', 'src/ports', 'src/core', 'src/front'] },
 };
 /** What tests beside the code may import too. */
 const FOR_TESTS = ['suites', 'sim', 'e2e'];

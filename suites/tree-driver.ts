@@ -27,6 +27,8 @@ export interface FilesWorld {
   readonly mediumId: MediumId;
   /** Entries of the largest directory that the suite makes. */
   readonly manyEntries: number;
+  /** What must not be called after a close is a bug there, not a fault. */
+  readonly asserts: boolean;
   /** Time goes on a little. */
   step(): Promise<void>;
   /** Removes whatever is left. */

@@ -1,12 +1,17 @@
 /** The auditor's eye on files volumes: what block volumes are judged by, of cells, sizes, times and names. */
 import type { ObjectId } from '../../src/ports/tree.ts';
+import type { NfsResult } from '../../src/wire/nfs/results.ts';
+import { NfsStatus, type NfsArguments } from '../../src/wire/nfs/types.ts';
 import type { Auditor } from '../auditor.ts';
 import type { Context } from '../context.ts';
 import type { Device } from '../device.ts';
 import type { Life } from '../life.ts';
 import { ZERO } from '../model.ts';
+import { describe, idIn, type Deed } from './deeds.ts';
+import type { Front } from './front.ts';
+import { Answer } from './judge.ts';
 import type { FilesModel } from './model.ts';
-import { sizeAt } from './platter.ts';
+import { sizeAt, type FilesPlatter, type Version } from './platter.ts';
 import type { FilesWatch } from './watch.ts';
 
 export class FilesAudit implements FilesWatch {
@@ -109,9 +114,79 @@ export class FilesAudit implements FilesWatch {
     this.#model(volume).gone(id);
   }
 
+  /** The tree was changed: once for each request, and for none that was answered. */
+  tree(volume: number, version: Version): void {
+    const files = this.#model(volume);
+    files.history.changed(version, this.#ctx.now);
+    const { deed } = version;
+    if (deed === null || files.off || !deed.isRecorded) return;
+    if (deed.outcome?.status === NfsStatus.ok)
+      this.#ctx.fail('exactly once', `${describe(deed)} takes effect after it was answered`);
+    else if (deed.effects > 1 && deed.asked.procedure !== 'setattr')
+      this.#ctx.fail('exactly once', `${describe(deed)} takes effect ${deed.effects} times`);
+  }
+
+  lost(volume: number, gone: readonly Version[], platter: FilesPlatter): void {
+    const files = this.#model(volume);
+    const shown = files.history.lost(gone, platter.tree, this.#ctx.now);
+    for (const { deed } of gone)
+      if (deed?.outcome?.status === NfsStatus.ok && deed.isRecorded)
+        this.#ctx.fail('exactly once', `${describe(deed)} was answered, and a loss of power takes it back`);
+    if (shown !== null) this.#ctx.fail('T1 names', `${shown}: a loss of power takes that back`);
+  }
+
+  deedOfOwner(volume: number, uid: number): Deed | null {
+    return this.#model(volume).deedsByOwner.get(uid) ?? null;
+  }
+
+  // ---- what the front end tells
+
+  /** An answer leaves. */
+  judge(front: Front, asked: NfsArguments, deed: Deed | null, result: NfsResult, beginMs: number): void {
+    const ctx = this.#ctx;
+    const wrong = new Answer(front, asked, deed, result, beginMs).judge();
+    const status = 'status' in result ? result.status : 0;
+    ctx.digest.number(status);
+    if (deed?.isRecorded === true) {
+      ctx.tally.renamed++;
+      ctx.hook('name-answered', front.life.index);
+    } else ctx.tally.reads++;
+    if (ctx.story !== null) {
+      const what = deed === null ? asked.procedure : describe(deed);
+      ctx.tell('client', front.life.index, `v${front.volume}: ${what} is answered ${status}`);
+    }
+    if (wrong !== null) ctx.fail(wrong.rule, `v${front.volume} at ${front.life.server}: ${wrong.text}`);
+  }
+
+  /** A file is cut: for a request that asked for that and was not answered. */
+  cuts(front: Front, target: ObjectId, sizeBytes: number): void {
+    const { files, volume } = front;
+    if (
+      files.off ||
+      files.deeds.some((deed) => deed.outcome?.status !== NfsStatus.ok && wantsSize(deed, target, sizeBytes))
+    )
+      return;
+    this.#ctx.fail(
+      'exactly once',
+      `v${volume}: ${target} is cut to ${sizeBytes} bytes, for which nobody waits any more`,
+    );
+  }
+
+  /** The service says that the object was removed. */
+  missing({ files, life, volume }: Front, target: ObjectId): void {
+    if (files.mayBeGone(target) || this.#auditor.isReset(volume)) return;
+    this.#ctx.fail('I9 no stale read', `${life.server} says that ${target} was removed, and nobody did that`);
+  }
+
   #model(volume: number): FilesModel {
     const files = this.#auditor.filesOf(volume);
     if (files === null) throw new Error(`volume ${volume} has no files`);
     return files;
   }
+}
+
+function wantsSize({ asked, made }: Deed, target: ObjectId, sizeBytes: number): boolean {
+  if (asked.procedure === 'setattr') return idIn(asked.handle) === target && asked.change.sizeBytes === sizeBytes;
+  if (asked.procedure !== 'create' || asked.how.mode === 'exclusive') return false;
+  return asked.how.attributes.sizeBytes === sizeBytes && (made === null || made === target);
 }

@@ -4,7 +4,7 @@
  */
 import { Fault, type Done, type Result } from '../../src/base/fault.ts';
 import type { Extent, MediumAbilities, MediumVolume } from '../../src/ports/medium.ts';
-import type { MediumTree, ObjectId } from '../../src/ports/tree.ts';
+import { REPLIES, type MediumTree, type ObjectId } from '../../src/ports/tree.ts';
 import type { Context } from '../context.ts';
 import type { Flight } from '../device.ts';
 import { fillTag, tagOf, wholeSector } from '../disk.ts';
@@ -12,11 +12,14 @@ import type { Life } from '../life.ts';
 import type { SimMedium } from '../medium.ts';
 import { Outstanding } from '../outstanding.ts';
 import type { Platter } from '../platter.ts';
-import { CELL, type FilesPlatter, sizeAt } from './platter.ts';
+import { BLOCK, CELL, type FilesPlatter, REPLIES_BYTES, sizeAt } from './platter.ts';
 import { SimTree } from './tree.ts';
 
 type Step =
   | { readonly kind: 'write'; readonly first: number; readonly tags: readonly number[] }
+  /** Of an object that is kept byte for byte. */
+  | { readonly kind: 'bytes'; readonly offset: number; readonly data: Buffer }
+  | { readonly kind: 'clear'; readonly offset: number; readonly length: number }
   | { readonly kind: 'zero'; readonly first: number; readonly count: number }
   | { readonly kind: 'resize'; readonly size: number }
   | { readonly kind: 'stamp'; readonly time: number };
@@ -43,14 +46,17 @@ class ObjectFlight implements Flight {
   }
 
   get count(): number {
-    if (this.step.kind === 'write') return this.step.tags.length;
-    return this.step.kind === 'zero' ? this.step.count : 1;
+    const { step } = this;
+    if (step.kind === 'write') return step.tags.length;
+    if (step.kind === 'bytes') return blocksOf(step.offset, step.data.length);
+    return step.kind === 'zero' ? step.count : 1;
   }
 
   get text(): string {
     const { step, target } = this;
     if (step.kind === 'resize') return `${target}: the size ${step.size}`;
-    return step.kind === 'stamp' ? `${target}: the time ${step.time}` : `${target}: cells ${step.first}+${this.count}`;
+    if (step.kind === 'stamp') return `${target}: the time ${step.time}`;
+    return 'offset' in step ? `${target}: from byte ${step.offset} on` : `${target}: cells ${step.first}+${this.count}`;
   }
 
   landPart(part: number): void {
@@ -61,9 +67,18 @@ class ObjectFlight implements Flight {
     switch (step.kind) {
       case 'write':
         return this.#files.landCell(object, step.first + part, step.tags[part] as number, by);
+      case 'bytes': {
+        const at = part === 0 ? step.offset : (Math.floor(step.offset / BLOCK) + part) * BLOCK;
+        const from = at - step.offset;
+        const end = Math.min(step.data.length, from + BLOCK - (at % BLOCK));
+        return this.#files.landBytes(object, at, step.data.subarray(from, end), by);
+      }
+      case 'clear':
+        return this.#files.landClear(object, step.offset, step.length, by);
       case 'zero':
         return this.#files.landZero(object, step.first + part, by);
       case 'resize':
+        if (this.#files.isExact(this.target)) return this.#files.landSizeBytes(object, step.size, by);
         return this.#files.landSize(object, step.size, by);
       case 'stamp':
         return object.put(sizeAt(object) + 1, step.time, by);
@@ -78,13 +93,21 @@ class ObjectFlight implements Flight {
   }
 
   get #first(): number {
-    if (this.step.kind === 'resize') return this.step.size;
-    return this.step.kind === 'stamp' ? 0 : this.step.first;
+    const { step } = this;
+    if (step.kind === 'resize') return step.size;
+    if ('offset' in step) return step.offset;
+    return step.kind === 'stamp' ? 0 : step.first;
   }
   get #end(): number {
-    return this.step.kind === 'resize' ? Infinity : this.#first + this.count;
+    const { step } = this;
+    if (step.kind === 'resize') return Infinity;
+    if (step.kind === 'bytes') return step.offset + step.data.length;
+    return this.#first + (step.kind === 'clear' ? step.length : this.count);
   }
 }
+
+const blocksOf = (offset: number, length: number): number =>
+  Math.floor((offset + length - 1) / BLOCK) - Math.floor(offset / BLOCK) + 1;
 
 export class SimFilesVolume implements MediumVolume {
   readonly abilities: MediumAbilities;
@@ -108,12 +131,13 @@ export class SimFilesVolume implements MediumVolume {
   }
 
   sizeBytes(target: string): number {
-    const object = this.#files.objects.get(target);
-    return (object === undefined ? this.#files.cells : sizeAt(object)) * CELL;
+    if (target === REPLIES) return REPLIES_BYTES;
+    return this.#files.cells * (this.#files.exact ? BLOCK : CELL);
   }
 
   read(target: string, offset: number, length: number, done: Result<Buffer>): void {
-    const first = this.#cells(target, offset, length);
+    const isExact = this.#files.isExact(target);
+    const first = isExact ? 0 : this.#cells(target, offset, length);
     const data = Buffer.alloc(length);
     let missing = false;
     this.#calls.enter();
@@ -128,6 +152,7 @@ export class SimFilesVolume implements MediumVolume {
         const object = this.#files.objects.get(target);
         missing = object === undefined || !this.#files.exists(target);
         if (object === undefined || missing) return;
+        if (isExact) return this.#files.readBytes(object, offset, data);
         const size = object.now[sizeAt(object)] as number;
         for (let i = 0; i < length / CELL && first + i < size; i++)
           fillTag(data, object.now[first + i] as number, i * CELL, CELL);
@@ -137,6 +162,10 @@ export class SimFilesVolume implements MediumVolume {
 
   write(target: string, offset: number, data: readonly Buffer[], done: Done): void {
     const whole = data.length === 1 ? (data[0] as Buffer) : Buffer.concat(data as Buffer[]);
+    if (this.#files.isExact(target)) {
+      this.#watch.changed(this.#port.life, this.#port.volume, target, null);
+      return this.#issue(target, { kind: 'bytes', offset, data: Buffer.from(whole) }, done);
+    }
     const first = this.#cells(target, offset, whole.length);
     const tags: number[] = [];
     for (let at = 0; at < whole.length; at += CELL) {
@@ -149,21 +178,23 @@ export class SimFilesVolume implements MediumVolume {
   }
 
   zero(target: string, offset: number, length: number, _punch: boolean, done: Done): void {
-    const first = this.#cells(target, offset, length);
     this.#watch.changed(this.#port.life, this.#port.volume, target, null);
+    if (this.#files.isExact(target)) return this.#issue(target, { kind: 'clear', offset, length }, done);
+    const first = this.#cells(target, offset, length);
     this.#issue(target, { kind: 'zero', first, count: length / CELL }, done);
   }
 
   resize(target: string, sizeBytes: number, done: Done): void {
-    if (sizeBytes % CELL !== 0 || sizeBytes < 0 || sizeBytes > this.sizeBytes(target))
+    const unit = this.#files.isExact(target) ? 1 : CELL;
+    if (sizeBytes % unit !== 0 || sizeBytes < 0 || sizeBytes > this.sizeBytes(target))
       this.#broken(`${target} gets a size of ${sizeBytes} bytes`);
-    this.#watch.changed(this.#port.life, this.#port.volume, target, sizeBytes / CELL);
-    this.#issue(target, { kind: 'resize', size: sizeBytes / CELL }, done);
+    this.#watch.changed(this.#port.life, this.#port.volume, target, sizeBytes / unit);
+    this.#issue(target, { kind: 'resize', size: sizeBytes / unit }, done);
   }
 
   stamp(target: string, timeNs: bigint, done: Done): void {
-    this.#watch.stamped(this.#port.life, this.#port.volume, target, Number(timeNs));
-    this.#issue(target, { kind: 'stamp', time: Number(timeNs) }, done);
+    this.#watch.stamped(this.#port.life, this.#port.volume, target, this.#files.numberOf(timeNs));
+    this.#issue(target, { kind: 'stamp', time: this.#files.numberOf(timeNs) }, done);
   }
 
   #issue(target: ObjectId, step: Step, done: Done): void {
@@ -216,11 +247,12 @@ export class SimFilesVolume implements MediumVolume {
     this.#port.perform('read', (fault) => this.#calls.leave(() => done(fault)));
   }
 
-  extents(_target: string, offset: number, length: number, done: Result<readonly Extent[]>): void {
+  extents(target: string, offset: number, length: number, done: Result<readonly Extent[]>): void {
     this.#calls.enter();
-    this.#port.perform('read', (fault) =>
-      this.#calls.leave(() => done(fault, fault === null ? [{ offset, length, hole: false }] : null)),
-    );
+    this.#port.perform('read', (fault) => {
+      const why = fault ?? (this.#files.exists(target) ? null : new Fault('missing', `${target} was removed`));
+      this.#calls.leave(() => done(why, why === null ? [{ offset, length, hole: false }] : null));
+    });
   }
 
   close(done: Done): void {

@@ -10,8 +10,10 @@ import { judgeSector } from '../linear.ts';
 import { Model, ZERO, type Write } from '../model.ts';
 import type { Platter } from '../platter.ts';
 import { Explanation, unexplained, type Deed } from './explain.ts';
-import { NamesModel } from './names.ts';
-import { CELL, type FilesPlatter, SLOTS, UNSTAMPED, sizeAt } from './platter.ts';
+import type { Deed as Request } from './deeds.ts';
+import { History } from './history.ts';
+import { CELL, type FilesPlatter, UNSTAMPED, sizeAt } from './platter.ts';
+import type { Tree } from './tree-state.ts';
 
 /** Size in cells and time in one number. */
 const SIZES = 128;
@@ -128,6 +130,18 @@ class FileModel {
     return `${textOf(valueOf(size, time))}, where it can be ${known.join(' or ')}`;
   }
 
+  /** The time that the newest change left which was submitted before to the same service, and done; null: not known. */
+  predecessor(time: number, lane: number): number | null {
+    const { changes } = this.#era;
+    let at = changes.findIndex(({ tag }) => tag === time);
+    for (at--; at >= 0; at--) {
+      const change = changes[at] as Change;
+      if (change.lane !== lane) return null;
+      if (change.ackMs !== Infinity) return change.tag;
+    }
+    return null;
+  }
+
   writeOf(tag: number): Write | null {
     return this.cells.writeOf(tag);
   }
@@ -140,10 +154,10 @@ class FileModel {
     return this.#era.changes.filter(({ kind, at }) => kind === 'truncate' && at <= size).map(({ tag }) => tag);
   }
 
-  accept(object: Platter, nowMs: number): void {
+  accept(object: Platter, nowMs: number, isReply: boolean): void {
     const at = sizeAt(object);
-    this.cells.accept(Array.from(object.now.subarray(0, at)), nowMs);
-    const initial = valueOf(object.now[at] as number, object.now[at + 1] as number);
+    if (!isReply) this.cells.accept(Array.from(object.now.subarray(0, at)), nowMs);
+    const initial = valueOf(isReply ? 0 : (object.now[at] as number), object.now[at + 1] as number);
     this.#eras.push({ initial, changes: [], looks: [] });
     this.#possible = new Explanation(initial);
     this.#byTag.clear();
@@ -199,25 +213,44 @@ function outcomes(kind: Change['kind'], tag: number, at: number, value: number, 
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
+/** An object that clients have heard of. */
+export interface Known {
+  readonly id: ObjectId;
+  readonly handle: Buffer;
+  /** The ctime that somebody was shown last. */
+  ctimeNs: bigint;
+}
+
 export class FilesModel {
   readonly cells: number;
-  readonly names: NamesModel;
+  readonly history: History;
+  readonly #platter: FilesPlatter;
   readonly #files = new Map<ObjectId, FileModel>();
-  /** Objects that had no name left at some time. */
+  /** Files that had no name left at some time. */
   readonly #gone = new Set<ObjectId>();
-  /** Files that clients have heard of. */
-  readonly known: ObjectId[] = [];
+  readonly known: { readonly files: Known[]; readonly directories: Known[] } = { files: [], directories: [] };
+  readonly deeds: Request[] = [];
+  readonly deedsByOwner = new Map<number, Request>();
   /** Until when the medium alone held the volume; Infinity: it does. */
   aloneUntilMs = Infinity;
+  /** A loss was accepted: what had been answered may be forgotten. */
+  off = false;
 
-  constructor(files: FilesPlatter, keys: readonly string[]) {
+  constructor(files: FilesPlatter) {
     this.cells = files.cells;
-    this.names = new NamesModel(keys, files.durable);
-    for (const id of files.durable.values()) {
-      this.made(id, 0);
-      this.known.push(id);
-    }
-    this.#files.set(REPLIES, new FileModel(this, SLOTS, SLOTS, 0));
+    this.#platter = files;
+    this.history = new History(files.durable);
+    for (const { id, type } of files.durable.values()) if (type === 'file') this.made(id, 0);
+    this.#files.set(REPLIES, new FileModel(this, 0, 0, 0));
+  }
+
+  shows(beginMs: number, endMs: number, text: string, holds: (tree: Tree) => boolean): boolean {
+    const { versions } = this.#platter;
+    return this.history.shows(beginMs, endMs, text, holds, (version) => !versions.includes(version));
+  }
+
+  knownTime(id: ObjectId, time: number): number {
+    return this.#platter.knownTime(id, time);
   }
 
   file(id: ObjectId): FileModel {
@@ -239,19 +272,17 @@ export class FilesModel {
 
   /** The state that the medium and a log over it come to; null when nobody could complain of it. */
   unacceptable(files: FilesPlatter, log: readonly Operation[]): string | null {
-    const ids = new Set(files.durable.values());
-    ids.add(REPLIES);
-    for (const id of ids) {
-      const object = files.objects.get(id);
-      if (object === undefined) continue;
+    for (const [id, object] of files.objects) {
+      const isReply = id === REPLIES;
+      if (!isReply && !files.durable.has(id)) continue;
       const found = overlaid(object, id, log);
       const at = sizeAt(object);
       const file = this.file(id);
-      for (let cell = 0; cell < at; cell++) {
+      for (let cell = 0; cell < at && !isReply; cell++) {
         const wrong = file.cells.unacceptable(cell, found[cell] as number);
         if (wrong !== null) return `${id}: ${wrong.replace('sector', 'cell')}`;
       }
-      const wrong = file.unacceptable(found[at] as number, found[at + 1] as number);
+      const wrong = file.unacceptable(isReply ? 0 : (found[at] as number), found[at + 1] as number);
       if (wrong !== null) return `${id} has ${wrong}`;
     }
     return null;
@@ -259,8 +290,9 @@ export class FilesModel {
 
   /** After an accepted loss: what is there is what there is, and requests may have been forgotten. */
   accept(files: FilesPlatter, nowMs: number): void {
-    this.names.off = true;
-    for (const [id, object] of files.objects) if (this.#files.has(id)) this.file(id).accept(object, nowMs);
+    this.off = true;
+    for (const [id, object] of files.objects)
+      if (this.#files.has(id)) this.file(id).accept(object, nowMs, id === REPLIES);
   }
 
   judge(undecided: () => void): { readonly rule: string; readonly text: string } | null {
@@ -268,10 +300,6 @@ export class FilesModel {
       const wrong = file.judge(undecided);
       if (wrong !== null) return { rule: 'I9 linearizable', text: `${id}: ${wrong}` };
     }
-    const wrong = this.names.judge();
-    if (wrong === 'undecided') undecided();
-    else if (wrong !== null)
-      return { rule: 'exactly once', text: `no order of the changes of names explains ${wrong}` };
     return null;
   }
 }
@@ -280,6 +308,10 @@ export class FilesModel {
 function overlaid(object: Platter, id: ObjectId, log: readonly Operation[]): Uint32Array {
   const found = object.synced.slice();
   const at = sizeAt(object);
+  if (id === REPLIES) {
+    for (const { target, timeNs } of log) if (target === id) found[at + 1] = Number(timeNs);
+    return found;
+  }
   found.fill(ZERO, found[at] as number, at);
   for (const { target, kind, offset, data, timeNs } of log) {
     if (target !== id) continue;

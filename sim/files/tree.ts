@@ -1,6 +1,6 @@
 /**
- * The tree of a simulated files volume as one server reaches it: two directories and a few names. A change takes place at
- * some moment of its call, like any write, also late or not at all, and is durable when the call has returned.
+ * The tree of a simulated files volume as one server reaches it. A change takes place at some moment of its call, like
+ * any write, also late or not at all, and is durable when the call has returned.
  */
 import { Fault, type Done, type Result } from '../../src/base/fault.ts';
 import type {
@@ -15,20 +15,21 @@ import type {
   TreeObject,
   Usage,
 } from '../../src/ports/tree.ts';
-import { TreeFault } from '../../src/ports/tree.ts';
+import { REPLIES, TreeFault } from '../../src/ports/tree.ts';
 import type { Context } from '../context.ts';
 import type { Flight } from '../device.ts';
 import type { Life } from '../life.ts';
 import type { SimMedium } from '../medium.ts';
 import type { Outstanding } from '../outstanding.ts';
-import { deedOf } from './names.ts';
-import { CELL, type FilesPlatter, type Names, ROOT, keyOf, sizeAt, type Version } from './platter.ts';
+import { type Deed, deedOfName } from './deeds.ts';
+import { BLOCK, CELL, type FilesPlatter, sizeAt, type Version } from './platter.ts';
+import * as state from './tree-state.ts';
 
 /** Room that is told of: little enough that it is asked for again and again. */
 const ROOM_BYTES = (4 << 20) + 160_000;
-
-/** What a change comes to when it takes place: the names afterwards, or why there was none. */
-type Outcome = { readonly names: Names; readonly id: ObjectId } | TreeErrno;
+const DIRECTORY_BYTES = 4096;
+/** A cookie is a signed offset to clients, and the front end adds its own two. */
+const COOKIES_END = 2n ** 63n - 4n;
 
 class TreeFlight implements Flight {
   readonly life: Life;
@@ -69,13 +70,14 @@ export class SimTree implements MediumTree {
     this.#port = port;
     this.#files = files;
     this.#calls = calls;
-    this.limits = { largestFileBytes: files.cells * CELL, nameBytes: 255, links: 100, changesOwners: true };
+    const largestFileBytes = files.cells * (files.exact ? BLOCK : CELL);
+    this.limits = { largestFileBytes, nameBytes: 255, links: 100, changesOwners: true };
   }
 
   // ---- looking
 
   root(done: Result<TreeObject>): void {
-    this.#look(() => this.#object(ROOT), done);
+    this.#look(() => this.#object(state.ROOT), done);
   }
 
   attributes(id: ObjectId, done: Result<Attributes>): void {
@@ -84,17 +86,34 @@ export class SimTree implements MediumTree {
 
   lookup(directory: ObjectId, name: Buffer, done: Result<TreeObject>): void {
     this.#look(() => {
-      const id = this.#files.names.get(keyOf(directory, name.toString('latin1')));
-      return id === undefined ? 'ENOENT' : this.#object(id);
+      const found = state.lookup(this.#files.tree, directory, name.toString('latin1'));
+      return typeof found === 'string' ? found : this.#object(found.id);
     }, done);
   }
 
-  readLink(_id: ObjectId, done: Result<Buffer>): void {
-    this.#look(() => 'EINVAL', done);
+  readLink(id: ObjectId, done: Result<Buffer>): void {
+    this.#look(() => {
+      const node = this.#files.tree.get(id);
+      if (node === undefined) return 'ESTALE';
+      return node.type === 'symlink' ? node.to : 'EINVAL';
+    }, done);
   }
 
-  list(_directory: ObjectId, _cookie: bigint, _most: number, done: Result<Listing>): void {
-    this.#look(() => 'EINVAL', done);
+  list(directory: ObjectId, cookie: bigint, most: number, done: Result<Listing>): void {
+    this.#look(() => {
+      const { tree } = this.#files;
+      const node = tree.get(directory);
+      if (node === undefined) return 'ESTALE';
+      if (node.type !== 'directory') return 'ENOTDIR';
+      if (cookie < 0n || cookie > COOKIES_END || most < 1) return 'EINVAL';
+      const behind = [...node.entries].filter(([, entry]) => entry.cookie > cookie);
+      const entries = behind.slice(0, most).map(([name, entry]) => ({
+        name: Buffer.from(name, 'latin1'),
+        fileNumber: (tree.get(entry.id) as state.Node).number,
+        cookie: entry.cookie,
+      }));
+      return { entries, end: behind.length <= most };
+    }, done);
   }
 
   usage(done: Result<Usage>): void {
@@ -111,20 +130,31 @@ export class SimTree implements MediumTree {
   }
 
   #look<T extends object>(find: () => T | TreeErrno, done: Result<T>): void {
+    if (this.#calls.closed) return this.#refuse((fault) => done(fault, null));
     let found: T | TreeErrno = 'EIO';
-    this.#port.device.watch.files.called(this.#port.life, this.#port.volume);
     this.#calls.enter();
     this.#port.perform(
       'read',
       (fault) =>
         this.#calls.leave(() => {
+          this.#ctx.stir();
           if (fault !== null) done(fault, null);
-          else if (typeof found === 'string') done(new TreeFault(found, found), null);
+          else if (typeof found === 'string') done(treeFault(found), null);
           else done(null, found);
         }),
       () => {
         found = find();
       },
+    );
+  }
+
+  /** A call may be made of several: the volume can be closed in between. */
+  #refuse(done: (fault: Fault) => void): void {
+    this.#ctx.after(0, () =>
+      this.#port.life.call(() => {
+        this.#ctx.stir();
+        done(new Fault('refused', 'the volume is closed'));
+      }),
     );
   }
 
@@ -134,126 +164,142 @@ export class SimTree implements MediumTree {
   }
 
   #attributes(id: ObjectId): Attributes | TreeErrno {
-    if (!this.#files.exists(id)) return 'ESTALE';
+    const node = id === REPLIES ? undefined : this.#files.tree.get(id);
+    if (node === undefined) return 'ESTALE';
     const object = this.#files.objects.get(id);
     const at = object === undefined ? 0 : sizeAt(object);
-    const size = object?.now[at] ?? 0;
-    const mtimeNs = BigInt(object?.now[at + 1] ?? 0);
+    const unit = this.#files.isExact(id) ? 1 : CELL;
+    const sizeBytes =
+      object === undefined
+        ? node.type === 'directory'
+          ? DIRECTORY_BYTES
+          : node.to.length
+        : (object.now[at] as number) * unit;
+    const mtimeNs = object === undefined ? node.mtimeNs : this.#files.timeOf(object);
+    const { type, mode, links, uid, gid, major, minor, atimeNs } = node;
+    // Bytes that land move a file's ctime.
+    const ctimeNs = mtimeNs > node.ctimeNs && object !== undefined ? mtimeNs : node.ctimeNs;
+    const usedBytes = sizeBytes;
+    const fileNumber = node.number;
     return {
-      type: object === undefined ? 'directory' : 'file',
-      mode: 0o644,
-      links: this.#files.links(id),
-      uid: 0,
-      gid: 0,
-      sizeBytes: size * CELL,
-      usedBytes: size * CELL,
-      major: 0,
-      minor: 0,
-      fileNumber: 1n,
-      atimeNs: 0n,
+      type,
+      mode,
+      links,
+      uid,
+      gid,
+      sizeBytes,
+      usedBytes,
+      major,
+      minor,
+      fileNumber,
+      atimeNs,
       mtimeNs,
-      ctimeNs: 0n,
+      ctimeNs,
     };
   }
 
   // ---- changing
 
   create(directory: ObjectId, name: Buffer, what: Creation, done: Result<TreeObject>): void {
-    const time = Number(what.attributes.mtimeNs ?? 0n);
-    const add = (): Outcome => {
+    const files = this.#files;
+    const deed = deedOfName(name);
+    let made: ObjectId = '';
+    const add = (): state.Tree | TreeErrno => {
       if (this.#isFull) return 'ENOSPC';
-      const key = keyOf(directory, name.toString('latin1'));
-      if (this.#files.names.has(key)) return 'EEXIST';
-      const id = this.#files.make();
-      const object = this.#files.objects.get(id);
-      // It is there with its time, or not at all.
-      if (object !== undefined) object.now[sizeAt(object) + 1] = object.synced[sizeAt(object) + 1] = time;
-      const deed = deedOf(name);
-      if (deed !== null) deed.made = id;
-      this.#port.device.watch.files.made(this.#port.volume, id, time);
-      return { names: new Map(this.#files.names).set(key, id), id };
+      const making = files.making();
+      const tree = state.create(files.tree, directory, name.toString('latin1'), what, making);
+      if (typeof tree === 'string') return tree;
+      made = making.id;
+      if (deed !== null) deed.made = made;
+      if (what.type === 'file') {
+        const time = files.numberOf((tree.get(made) as state.Node).mtimeNs);
+        files.addFile(made, time);
+        this.#port.device.watch.files.made(this.#port.volume, made, time);
+      }
+      return tree;
     };
-    this.#change('create', name, add, (fault, id) => {
-      const made = id === null ? null : this.#object(id);
-      if (fault !== null || made === null) done(fault, null);
-      else if (typeof made === 'string') done(new TreeFault(made, made), null);
-      else done(null, made);
+    this.#change('create', deed, add, (fault) => {
+      const object = fault === null ? this.#object(made) : null;
+      if (fault !== null || object === null) done(fault, null);
+      else if (typeof object === 'string') done(treeFault(object), null);
+      else done(null, object);
     });
   }
 
-  change(_id: ObjectId, _change: AttributeChange, done: Result<Attributes>): void {
-    this.#look(() => 'EOPNOTSUPP', done);
+  change(id: ObjectId, change: AttributeChange, done: Result<Attributes>): void {
+    const files = this.#files;
+    const { watch } = this.#port.device;
+    const deed = change.uid === null ? null : watch.files.deedOfOwner(this.#port.volume, change.uid);
+    const alter = (): state.Tree | TreeErrno => {
+      const tree = state.change(files.tree, id, change, files.nowNs());
+      const object = files.objects.get(id);
+      if (typeof tree !== 'string' && object !== undefined && change.mtimeNs !== null) {
+        const at = sizeAt(object) + 1;
+        object.now[at] = object.synced[at] = files.numberOf(change.mtimeNs);
+      }
+      return tree;
+    };
+    this.#change('change', deed, alter, (fault) => {
+      const found = fault === null ? this.#attributes(id) : null;
+      if (fault !== null || found === null) done(fault, null);
+      else if (typeof found === 'string') done(treeFault(found), null);
+      else done(null, found);
+    });
   }
 
   link(id: ObjectId, directory: ObjectId, name: Buffer, done: Done): void {
-    const add = (): Outcome => {
-      if (!this.#files.exists(id)) return 'ESTALE';
-      const key = keyOf(directory, name.toString('latin1'));
-      if (this.#files.names.has(key)) return 'EEXIST';
-      return { names: new Map(this.#files.names).set(key, id), id };
-    };
-    this.#change('link', name, add, (fault) => done(fault));
+    const files = this.#files;
+    const add = (): state.Tree | TreeErrno =>
+      state.link(files.tree, id, directory, name.toString('latin1'), files.nextCookie(), files.nowNs());
+    this.#change('link', deedOfName(name), add, done);
   }
 
   remove(directory: ObjectId, name: Buffer, done: Done): void {
-    const take = (): Outcome => {
-      const key = keyOf(directory, name.toString('latin1'));
-      const id = this.#files.names.get(key);
-      if (id === undefined) return 'ENOENT';
-      const names = new Map(this.#files.names);
-      names.delete(key);
-      return { names, id };
-    };
-    this.#change('remove', name, take, (fault) => done(fault));
+    const files = this.#files;
+    const take = (): state.Tree | TreeErrno =>
+      state.remove(files.tree, directory, name.toString('latin1'), files.nowNs());
+    this.#change('remove', deedOfName(name), take, done);
   }
 
-  removeDirectory(_directory: ObjectId, name: Buffer, done: Done): void {
-    this.#change('remove', name, () => 'ENOTDIR', done);
+  removeDirectory(directory: ObjectId, name: Buffer, done: Done): void {
+    const files = this.#files;
+    const take = (): state.Tree | TreeErrno =>
+      state.removeDirectory(files.tree, directory, name.toString('latin1'), files.nowNs());
+    this.#change('rmdir', deedOfName(name), take, done);
   }
 
   rename(from: ObjectId, fromName: Buffer, to: ObjectId, toName: Buffer, done: Done): void {
-    const move = (): Outcome => {
-      const source = keyOf(from, fromName.toString('latin1'));
-      const target = keyOf(to, toName.toString('latin1'));
-      const id = this.#files.names.get(source);
-      if (id === undefined) return 'ENOENT';
-      const names = new Map(this.#files.names);
-      // Two names of one object: nothing is done.
-      if (names.get(target) === id) return { names, id };
-      names.delete(source);
-      return { names: names.set(target, id), id };
-    };
-    this.#change('rename', fromName, move, (fault) => done(fault));
+    const files = this.#files;
+    const source = { directory: from, name: fromName.toString('latin1') };
+    const target = { directory: to, name: toName.toString('latin1') };
+    const move = (): state.Tree | TreeErrno =>
+      state.rename(files.tree, source, target, files.nextCookie(), files.nowNs());
+    this.#change('rename', deedOfName(fromName), move, done);
   }
 
   get #isFull(): boolean {
     return this.#port.device.platters[this.#port.volume]?.full ?? false;
   }
 
-  #change(
-    what: string,
-    name: Buffer,
-    run: () => Outcome,
-    done: (fault: Fault | null, id: ObjectId | null) => void,
-  ): void {
+  #change(what: string, deed: Deed | null, run: () => state.Tree | TreeErrno, done: Done): void {
+    if (this.#calls.closed) return this.#refuse(done);
     const { device, life, volume } = this.#port;
     const files = this.#files;
-    const deed = deedOf(name);
-    let outcome: Outcome | null = null;
+    let outcome: state.Tree | TreeErrno | null = null;
     let version: Version | null = null;
     const flight = new TreeFlight(life, volume, device.files[volume] === files, `${what} ${deed?.key ?? ''}`, () => {
-      const before = new Set(files.names.values());
+      const before = files.tree;
       outcome = run();
       this.#ctx.digest.text(typeof outcome === 'string' ? outcome : what);
-      this.#ctx.tell(
-        'medium',
-        life.index,
-        `v${volume}: ${flight.text}: ${typeof outcome === 'string' ? outcome : 'takes effect'}`,
-        'medium',
-      );
-      if (typeof outcome === 'string') return;
-      version = files.change(outcome.names, deed);
-      for (const id of before) if (!files.exists(id)) device.watch.files.gone(volume, id, files);
+      if (this.#ctx.story !== null) {
+        const how = typeof outcome === 'string' ? outcome : 'takes effect';
+        this.#ctx.tell('medium', life.index, `v${volume}: ${flight.text}: ${how}`, 'medium');
+      }
+      if (typeof outcome === 'string' || outcome === before) return;
+      if (deed !== null) deed.effects++;
+      version = files.change(outcome, deed);
+      device.watch.files.tree(volume, version);
+      for (const id of before.keys()) if (!outcome.has(id)) device.watch.files.gone(volume, id);
     });
     device.watch.files.called(life, volume);
     this.#ctx.hook('tree-call', life.index);
@@ -270,11 +316,10 @@ export class SimTree implements MediumTree {
           else device.settle((f) => f === flight);
           if (fault === null && version !== null) files.commit(version);
           this.#calls.leave(() => {
-            const came = outcome;
-            if (fault !== null) done(fault, null);
-            else if (came === null) done(new Fault('io', 'the call had no effect'), null);
-            else if (typeof came === 'string') done(new TreeFault(came, `${what}: ${came}`), null);
-            else done(null, came.id);
+            this.#ctx.stir();
+            if (fault !== null) done(fault);
+            else if (outcome === null) done(new Fault('io', 'the call had no effect'));
+            else done(typeof outcome === 'string' ? treeFault(outcome) : null);
           });
         },
         () => device.land(flight),
@@ -282,4 +327,8 @@ export class SimTree implements MediumTree {
     if (extraMs > 0) this.#ctx.after(extraMs, go);
     else go();
   }
+}
+
+function treeFault(errno: TreeErrno): TreeFault {
+  return new TreeFault(errno, `The simulated medium says ${errno}.`);
 }
