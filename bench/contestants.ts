@@ -1,12 +1,15 @@
 /**
- * Who is measured: Holdfast with either kind of store, the floor with and without a journal, and peers that serve one
- * copy of the same image. All serve NBD on this machine to the same client.
+ * Who is measured: Holdfast with either kind of store, the floor with and without a journal, peers that serve one copy
+ * of the same image, and two that keep two copies. All but these serve NBD on this machine to the same client.
  */
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { findRoot } from '../src/app/root.ts';
 import { findProgram, freePorts, HOST, listens, removeScratch, Running, scratchDirectory } from './machine.ts';
 import { Pair, type PairOptions } from './pair.ts';
+import { startCeph } from './peers/ceph.ts';
+import type { FioDoor } from './peers/fio.ts';
+import { startGluster } from './peers/gluster.ts';
 
 export type ContestantName =
   | 'holdfast journal'
@@ -17,12 +20,23 @@ export type ContestantName =
   | 'floor memory'
   | 'nbdkit file'
   | 'nbdkit memory'
-  | 'qemu-nbd';
+  | 'qemu-nbd'
+  /** RBD, size 2. */
+  | 'ceph'
+  /** Replica 2, O_SYNC. */
+  | 'gluster';
+
+/** Served over NBD on this machine, to the load client. */
+export interface NbdDoor {
+  readonly kind: 'nbd';
+  readonly port: number;
+  readonly exportName: string;
+}
 
 export interface Contestant {
   readonly name: ContestantName;
-  readonly port: number;
-  readonly exportName: string;
+  /** How its load reaches it. */
+  readonly door: NbdDoor | FioDoor;
   /** Its processes, by what they do. */
   readonly processes: readonly { readonly role: string; readonly pid: number }[];
   /** What a turn left behind is done, so that it does not weigh on the next one's measurement. */
@@ -57,6 +71,10 @@ export async function startContestant(
     case 'nbdkit memory':
     case 'qemu-nbd':
       return startPeer(name);
+    case 'ceph':
+      return startCeph(VOLUME_MIB);
+    case 'gluster':
+      return startGluster(VOLUME_MIB);
   }
 }
 
@@ -93,8 +111,7 @@ export async function startPair(
 export function contestantOf(pair: Pair, name: ContestantName, gently = false): Contestant {
   return {
     name,
-    port: pair.ports.a,
-    exportName: pair.exportName,
+    door: { kind: 'nbd', port: pair.ports.a, exportName: pair.exportName },
     processes: [
       { role: 'owner', pid: pair.server('a').pid },
       { role: 'partner', pid: pair.server('b').pid },
@@ -155,8 +172,7 @@ function contestant(
 ): Contestant {
   return {
     name,
-    port,
-    exportName,
+    door: { kind: 'nbd', port, exportName },
     processes: processes.map(({ pid }, i) => ({ role: i === 0 ? 'front' : 'rear', pid })),
     settle: async () => {},
     pause: () => processes.forEach((one) => one.signal('SIGSTOP')),

@@ -4,9 +4,10 @@
 import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { findRoot } from '../src/app/root.ts';
-import type { Contestant, ContestantName } from './contestants.ts';
+import type { Contestant, ContestantName, NbdDoor } from './contestants.ts';
 import { VOLUME_MIB } from './contestants.ts';
 import { HOST, Noise, output } from './machine.ts';
+import { runFio } from './peers/fio.ts';
 
 export interface Case {
   readonly name: string;
@@ -23,15 +24,19 @@ export const CASES = {
 } as const satisfies Record<string, Case>;
 export type CaseName = keyof typeof CASES;
 
-export interface Measured {
-  readonly contestant: ContestantName;
-  readonly case: CaseName;
-  readonly round: number;
+/** What a client tells of its run. */
+export interface Told {
   readonly opsPerSecond: number;
   readonly mbPerSecond: number;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly p999Us: number;
+}
+
+export interface Measured extends Told {
+  readonly contestant: ContestantName;
+  readonly case: CaseName;
+  readonly round: number;
   /** Share of the machine that others took meanwhile, 0..1. */
   readonly others: number;
 }
@@ -65,19 +70,17 @@ export async function measure(
   seconds: number,
   round: number,
 ): Promise<Measured> {
-  const { mode, bytes, depth } = CASES[caseName];
+  const { door } = contestant;
   const noise = new Noise();
-  const text = await output(program, [
-    HOST,
-    String(contestant.port),
-    contestant.exportName,
-    mode,
-    String(bytes),
-    String(depth),
-    String(seconds),
-    String(VOLUME_MIB),
-  ]);
+  const told =
+    door.kind === 'nbd'
+      ? await overNbd(program, door, CASES[caseName], seconds)
+      : await runFio(door, CASES[caseName], seconds);
   const others = noise.share();
-  const told = JSON.parse(text) as Omit<Measured, 'contestant' | 'case' | 'round' | 'others'>;
   return { contestant: contestant.name, case: caseName, round, ...told, others };
+}
+
+async function overNbd(program: string, door: NbdDoor, one: Case, seconds: number): Promise<Told> {
+  const words = [HOST, door.port, door.exportName, one.mode, one.bytes, one.depth, seconds, VOLUME_MIB];
+  return JSON.parse(await output(program, words.map(String))) as Told;
 }

@@ -18,7 +18,7 @@ const running = new Set<ChildProcess>();
 const scratch = new Set<string>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
-  for (const directory of scratch) rmSync(directory, { recursive: true, force: true });
+  for (const directory of scratch) removeScratch(directory);
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
@@ -148,13 +148,23 @@ export function findProgram(program: string): Promise<string | null> {
   });
 }
 
-/** Runs a program to its end and returns what it printed; throws with what it complained of. */
-export function output(command: string, args: readonly string[]): Promise<string> {
+/**
+ * Runs a program to its end and returns what it printed; throws with what it complained of. It ends with the benchmark:
+ * a client whose servers are gone may wait for them for ever.
+ */
+export function output(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(command, args, { maxBuffer: 16 << 20, timeout: 180_000 }, (error, out, err) => {
+    const options = { maxBuffer: 16 << 20, timeout: 180_000, env: { ...process.env, ...env } };
+    const child = execFile(command, args, options, (error, out, err) => {
+      running.delete(child);
       if (error === null) resolve(out);
       else reject(new Error(`${path.basename(command)} ${args.join(' ')}: ${err || out || error.message}`));
     });
+    running.add(child);
   });
 }
 
@@ -180,8 +190,8 @@ interface Usage {
   readonly ticks: number;
 }
 
-/** User and system time of all processes that are neither this one nor below it, their ended children included. */
-function othersTicks(): number {
+/** All processes, by id. */
+function allProcesses(): Map<number, Usage> {
   const usages = new Map<number, Usage>();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -194,14 +204,28 @@ function othersTicks(): number {
       // it ended meanwhile
     }
   }
+  return usages;
+}
+
+/** Whether `pid` is `ancestor` or a process below it. */
+function isBelow(usages: ReadonlyMap<number, Usage>, pid: number, ancestor: number): boolean {
+  for (let at = pid; at > 1; at = usages.get(at)?.parent ?? 0) if (at === ancestor) return true;
+  return false;
+}
+
+/** User and system time of all processes that are neither this one nor below it, their ended children included. */
+function othersTicks(): number {
+  const usages = allProcesses();
   // Whatever waits for this process holds the time of nothing but what ended: its own share is small.
-  const isOurs = (pid: number): boolean => {
-    for (let at = pid; at > 1; at = usages.get(at)?.parent ?? 0) if (at === process.pid) return true;
-    return false;
-  };
   let sum = 0;
-  for (const [pid, { ticks }] of usages) if (!isOurs(pid)) sum += ticks;
+  for (const [pid, { ticks }] of usages) if (!isBelow(usages, pid, process.pid)) sum += ticks;
   return sum;
+}
+
+/** A process and all that descend from it. */
+export function familyOf(pid: number): number[] {
+  const usages = allProcesses();
+  return [...usages.keys()].filter((one) => isBelow(usages, one, pid));
 }
 
 /** User and system time of one process so far, in seconds. */

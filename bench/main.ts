@@ -32,6 +32,8 @@ const CONTESTANTS: readonly ContestantName[] = [
   'holdfast confirmed',
   'floor memory',
   'nbdkit memory',
+  'ceph',
+  'gluster',
 ];
 /** Others' share of the machine above which a run says so at its end. */
 const QUIET = 0.08;
@@ -98,6 +100,23 @@ function optionsOf(args: readonly string[]): Options {
   };
 }
 
+/** Starts a contestant; null where it is left out, which it has said. A peer that does not start spoils nobody's run. */
+async function startOrSay(
+  name: ContestantName,
+  options: Options,
+  say: (text: string) => void,
+): Promise<Contestant | null> {
+  try {
+    const started = await startContestant(name, profiler(options.profile, name));
+    if (started === null) say(`${name}: not installed, left out`);
+    return started;
+  } catch (error) {
+    if (name.startsWith('holdfast') || name.startsWith('floor')) throw error;
+    say(`${name}: does not start here, left out: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
 /** Case by case, contestants in turn, round after round: what is compared ran seconds apart. */
 async function throughput(options: Options, say: (text: string) => void): Promise<Measured[]> {
   const program = await loadClient();
@@ -105,9 +124,8 @@ async function throughput(options: Options, say: (text: string) => void): Promis
   const all: Measured[] = [];
   try {
     for (const name of options.contestants) {
-      const started = await startContestant(name, profiler(options.profile, name));
-      if (started === null) say(`${name}: not installed, left out`);
-      else contestants.push(started);
+      const started = await startOrSay(name, options, say);
+      if (started !== null) contestants.push(started);
     }
     for (const one of contestants) {
       if (options.cases.length > 0) await warmUp(program, one);

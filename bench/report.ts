@@ -28,6 +28,8 @@ export const GOALS: readonly Goal[] = [
     2.5,
   ),
   goal('journals, depth 32 / qemu-nbd, one copy', 'fua32', 'holdfast journal', 'qemu-nbd', 'opsPerSecond', 1.6, 2.5),
+  goal('journals, depth 32 / Ceph RBD, two copies', 'fua32', 'holdfast journal', 'ceph', 'opsPerSecond', 8, 12),
+  goal('journals, depth 32 / Gluster, two copies', 'fua32', 'holdfast journal', 'gluster', 'opsPerSecond', 10, 15),
   goal('journals, depth 1, p50 / journal floor', 'fua1', 'holdfast journal', 'floor journal', 'p50Us', 1.5, 1.15),
   goal('memory, depth 32 / RAM floor', 'fua32', 'holdfast memory', 'floor memory', 'opsPerSecond', 0.6, 0.85),
   goal(
