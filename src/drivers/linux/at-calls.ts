@@ -74,6 +74,8 @@ interface AtCalls {
   lseek(fd: number, offset: bigint, whence: number): number | bigint;
   ftruncate(fd: number, size: bigint): number;
   fadvise(fd: number, offset: number, length: number, advice: number): number;
+  fsync(fd: number): number;
+  syncfs(fd: number): number;
   syscall(number: number, fd: number, into: Buffer, size: number): number;
 }
 
@@ -106,6 +108,8 @@ function bind(): { readonly calls: AtCalls; readonly errno: () => number } {
     lseek: func('int64_t lseek(int fd, int64_t offset, int whence)'),
     ftruncate: func('int ftruncate(int fd, int64_t size)'),
     fadvise: func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
+    fsync: func('int fsync(int fd)'),
+    syncfs: func('int syncfs(int fd)'),
     syscall: func('int64_t syscall(int64_t number, int64_t fd, void *into, int64_t size)'),
   } as unknown as AtCalls;
   return { calls, errno: () => library.errno() };
@@ -278,6 +282,16 @@ export function readDirectory(fd: number, into: Buffer): number {
 
 export function truncateFd(fd: number, size: number): number {
   return checked(at().ftruncate(fd, BigInt(size)));
+}
+
+/** Waits until the file or directory is on stable storage. */
+export function syncFd(fd: number): number {
+  return checked(at().fsync(fd));
+}
+
+/** Waits until everything of the file system that `fd` lies on is on stable storage. */
+export function syncFileSystemOf(fd: number): number {
+  return checked(at().syncfs(fd));
 }
 
 /** What this machine cached of the file, and is clean, is dropped. */

@@ -7,6 +7,7 @@
  */
 import { fsync } from 'node:fs';
 import { assert } from '../../base/fault.ts';
+import { syncFd } from './at-calls.ts';
 import { codeOf } from './errno.ts';
 import { libc, onThreadPool } from './libc.ts';
 import { AIO_CALLS } from './write-batch.ts';
@@ -14,6 +15,7 @@ import { AIO_CALLS } from './write-batch.ts';
 const IOCB_BYTES = 64;
 const EVENT_BYTES = 32;
 const IOCB_CMD_FSYNC = 2;
+const IO_DESTROY: Readonly<Record<string, number>> = { x64: 207, arm64: 1 };
 const EIO = 5;
 
 /** Files of one batch at most. */
@@ -54,6 +56,14 @@ export class SyncBatch {
     idle.push(this);
   }
 
+  /** For a thread that ends before the process does: gives the kernel's context back. */
+  end(): void {
+    const number = IO_DESTROY[process.arch];
+    assert(!this.#busy, 'a batch is given back when it is over');
+    if (this.#context !== null && number !== undefined)
+      libc().syscallWithNumbers(number, Number(this.#context), 0, 0, 0);
+  }
+
   /** One at a time. `done` comes in a later turn, when nothing of the batch is on its way any more. */
   run(fds: readonly number[], done: Synced): void {
     assert(!this.#busy && fds.length > 0 && fds.length <= BATCH_SYNCS_MAX, 'one batch at a time, of some files');
@@ -67,15 +77,54 @@ export class SyncBatch {
     this.#submit(this.#context, fds, errnos, ended);
   }
 
-  #submit(context: bigint, fds: readonly number[], errnos: number[], ended: () => void): void {
-    const calls = AIO_CALLS;
-    if (calls === null) return pooled(fds, 0, errnos, ended);
+  /** The same on this thread, which waits for it: an errno for each file, or 0. */
+  runHere(fds: readonly number[]): readonly number[] {
+    assert(!this.#busy && fds.length > 0 && fds.length <= BATCH_SYNCS_MAX, 'one batch at a time, of some files');
+    const errnos = fds.map(() => 0);
+    const taken = fds.length === 1 ? 0 : this.#submitHere(fds);
+    for (let left = taken; left > 0 && this.#context !== null;)
+      left -= this.#note(this.#getEventsHere(this.#context, left), errnos);
+    for (let i = taken; i < fds.length; i += 1) errnos[i] = Math.max(0, -syncFd(fds[i] as number));
+    return errnos;
+  }
+
+  /** How many the kernel has taken. */
+  #submitHere(fds: readonly number[]): number {
+    if (this.#context === null || AIO_CALLS === null) return 0;
+    this.#fill(fds);
+    return Math.max(0, libc().syscallSubmit(AIO_CALLS.submit, this.#context, fds.length, this.#pointers));
+  }
+
+  #getEventsHere(context: bigint, left: number): number {
+    const { syscallWithContext, errno } = libc();
+    const found = syscallWithContext(AIO_CALLS?.getEvents ?? -1, context, left, left, this.#events, null);
+    assert(found >= 0 || codeOf(errno()) === 'EINTR', 'the kernel tells how every sync of a batch ended');
+    return Math.max(0, found);
+  }
+
+  /** Writes what the kernel is to do. */
+  #fill(fds: readonly number[]): void {
     this.#controls.fill(0, 0, fds.length * IOCB_BYTES);
     fds.forEach((fd, i) => {
       this.#controls.writeUInt32LE(i, i * IOCB_BYTES);
       this.#controls.writeUInt16LE(IOCB_CMD_FSYNC, i * IOCB_BYTES + 16);
       this.#controls.writeInt32LE(fd, i * IOCB_BYTES + 20);
     });
+  }
+
+  /** Notes how `found` syncs ended. */
+  #note(found: number, errnos: number[]): number {
+    for (let i = 0; i < found; i += 1) {
+      const result = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16));
+      errnos[this.#events.readUInt32LE(i * EVENT_BYTES)] = result < 0 ? -result : 0;
+    }
+    return found;
+  }
+
+  #submit(context: bigint, fds: readonly number[], errnos: number[], ended: () => void): void {
+    const calls = AIO_CALLS;
+    if (calls === null) return pooled(fds, 0, errnos, ended);
+    this.#fill(fds);
     onThreadPool(
       (library, finished) => library.syscallSubmit.async(calls.submit, context, fds.length, this.#pointers, finished),
       // What the kernel does not take is synced in the ordinary way, and says what is wrong with it.
@@ -92,11 +141,7 @@ export class SyncBatch {
         library.syscallWithContext.async(calls.getEvents, context, left, left, this.#events, null, finished),
       (found, errno) => {
         assert(found >= 0 || codeOf(errno) === 'EINTR', 'the kernel tells how every sync of a batch ended');
-        for (let i = 0; i < found; i += 1) {
-          const result = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16));
-          errnos[this.#events.readUInt32LE(i * EVENT_BYTES)] = result < 0 ? -result : 0;
-        }
-        this.#collect(context, left - Math.max(0, found), errnos, ended);
+        this.#collect(context, left - Math.max(0, this.#note(found, errnos)), errnos, ended);
       },
     );
   }

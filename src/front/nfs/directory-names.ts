@@ -17,9 +17,12 @@ const LOOKED_AT = 16;
 export class DirectoryNames {
   readonly #names = new Map<string, Known>();
   readonly #most: number;
+  /** Goes through the names, the oldest first; kept, since the way to a map's first entry grows with those that went. */
+  #oldest: MapIterator<[string, Known]>;
 
   constructor(most: number) {
     this.#most = most;
+    this.#oldest = this.#names.entries();
   }
 
   get size(): number {
@@ -54,12 +57,17 @@ export class DirectoryNames {
 
   #evict(): void {
     let left = LOOKED_AT;
-    for (const [name, known] of this.#names) {
-      this.#names.delete(name);
+    while (left > 0) {
+      const { value: oldest } = this.#oldest.next();
+      if (oldest === undefined) this.#oldest = this.#names.entries();
+      else {
+        const [name, known] = oldest;
+        this.#names.delete(name);
+        if (!known.recent || left === 1) return;
+        known.recent = false;
+        this.#names.set(name, known);
+      }
       left -= 1;
-      if (!known.recent || left === 0) return;
-      known.recent = false;
-      this.#names.set(name, known);
     }
   }
 }

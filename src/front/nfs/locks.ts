@@ -30,6 +30,10 @@ export class Locks {
     }
   }
 
+  isHeld(key: string): boolean {
+    return this.#held.has(key);
+  }
+
   get size(): number {
     return this.#held.size;
   }

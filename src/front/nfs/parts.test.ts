@@ -169,6 +169,31 @@ test('a damaged slot costs one reply, and is told', async () => {
   assert.equal((await next.send({ ...asked, name: Buffer.from('d2') }, { xid: 2 })).status, NfsStatus.ok);
 });
 
+test('a name that is being changed is looked up in its turn: what was shown is durable', async () => {
+  for (const [call, ask, before, after] of [
+    ['create', (caller: FilesCaller) => caller.create(caller.root, 'new'), NfsStatus.noent, NfsStatus.ok],
+    ['remove', (caller: FilesCaller) => caller.remove(caller.root, 'new'), NfsStatus.ok, NfsStatus.noent],
+  ] as const) {
+    const service = new MemoryFiles();
+    if (call === 'remove') await (await new FilesCaller(service).open()).file('new');
+    const caller = await new FilesCaller(service).open();
+    const made = service.tree.succeeded.filter((one) => one === call).length;
+    const asking = ask(caller);
+    while (service.tree.succeeded.filter((one) => one === call).length === made) await turn();
+    service.keepBack();
+    const found: number[] = [];
+    const looks = [0, 1].map(() => caller.lookup(caller.root, 'new').then(({ status }) => found.push(status)));
+    const other = await caller.lookup(caller.root, 'other');
+    assert.equal(other.status, NfsStatus.noent, 'other names are not waited for');
+    for (let turns = 0; turns < 40; turns += 1) await turn();
+    assert.deepEqual(found, [], `${call}: neither ${before} nor ${after} before it has ended`);
+    service.goOn();
+    assert.equal((await asking).status, NfsStatus.ok);
+    await Promise.all(looks);
+    assert.deepEqual(found, [after, after]);
+  }
+});
+
 // ---- trouble
 
 test('a medium in trouble is asked again; what it did in its trouble is not done twice', async () => {

@@ -21,9 +21,10 @@ const BATCH_MAX = 64;
 /** Questions that wait for a thread. The front ends have far fewer requests on their way. */
 const WAITING_MAX = 65_536;
 
+/** Made by one thread, in order. */
 const CHANGES: ReadonlySet<Op> = new Set(['create', 'change', 'link', 'remove', 'rename', 'stamp']);
 
-type Asker = (errno: number, answer: Answer<Op> | null) => void;
+type Asker = (errno: number, answer: Answer<Op> | null, durable: boolean) => void;
 
 /** A thread that was started ahead of need; starting one takes tens of milliseconds, which a takeover has better use for. */
 let spare: Worker | null = null;
@@ -98,10 +99,14 @@ export class Crew {
     this.#lookers = [setup.handles === 'index' ? this.#changer : this.#hand()];
   }
 
-  /** `done` is called once, in a later turn, with the answer or an errno. */
-  ask<K extends Op>(op: K, ask: Ask<K>, done: (errno: number, answer: Answer<K> | null) => void): void {
+  /** `done` is called once, in a later turn, with the answer or an errno; with both where a change could not be made durable. */
+  ask<K extends Op>(
+    op: K,
+    ask: Ask<K>,
+    done: (errno: number, answer: Answer<K> | null, durable: boolean) => void,
+  ): void {
     const queue = CHANGES.has(op) ? this.#changes : this.#looks;
-    if (queue.length >= WAITING_MAX) return void setImmediate(done, ErrorNumber.EAGAIN, null);
+    if (queue.length >= WAITING_MAX) return void setImmediate(done, ErrorNumber.EAGAIN, null, false);
     this.#number += 1;
     this.#askers.set(this.#number, done as Asker);
     queue.push({ number: this.#number, op, ask });
@@ -129,10 +134,10 @@ export class Crew {
   #hand(): Hand {
     return new Hand(this.#setup, (hand, replies) => {
       hand.returned(replies.length);
-      for (const { number, errno, answer } of replies) {
+      for (const { number, errno, answer, durable } of replies) {
         const asker = this.#askers.get(number);
         this.#askers.delete(number);
-        asker?.(errno, answer);
+        asker?.(errno, answer, durable);
       }
       if (hand.out === 0 && (this.#changes.length > 0 || this.#looks.length > 0)) this.#send();
     });

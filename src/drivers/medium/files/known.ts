@@ -6,28 +6,32 @@
 
 /** An entry is good for so long. */
 const AGE_MAX_MS = 1_000;
-/** Keys of which is remembered when they changed last. */
-const CHANGED_MAX = 4_096;
+/** Entries looked at for one that may go. */
+const LOOKED_AT = 16;
 
 interface Entry<V> {
-  readonly value: V;
-  readonly untilMs: number;
+  value: V | undefined;
+  untilMs: number;
+  /** Changes on their way. */
+  changing: number;
+  /** The moment after its last change. */
+  changed: number;
 }
 
 export class Known<V> {
+  /** Those that change stay where they are: a map in which the same key comes and goes gets slow. */
   readonly #entries = new Map<string, Entry<V>>();
   readonly #max: number;
-  /** Changes on their way, per key. */
-  readonly #changing = new Map<string, number>();
-  /** Keys that changed lately, oldest first, with the moment after the change. */
-  readonly #changed = new Map<string, number>();
+  /** Goes through the entries, the oldest first; kept, since the way to the first one grows with those that went. */
+  #oldest: MapIterator<[string, Entry<V>]>;
   /** Changes before this moment are no longer remembered. */
   #forgotten = 0;
   #moment = 0;
 
-  /** Keeps `max` entries; the oldest goes first. */
+  /** Keeps `max` entries, and those that are being changed; the oldest goes first. */
   constructor(max: number) {
     this.#max = max;
+    this.#oldest = this.#entries.entries();
   }
 
   /** Taken before one looks, and told when what was seen is put in. */
@@ -37,47 +41,55 @@ export class Known<V> {
 
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    if (entry.untilMs > performance.now()) return entry.value;
-    this.#entries.delete(key);
-    return undefined;
+    return entry !== undefined && entry.untilMs > performance.now() ? entry.value : undefined;
   }
 
   put(key: string, value: V, moment: number): void {
-    if (moment < this.#forgotten || this.#changing.has(key) || (this.#changed.get(key) ?? 0) > moment) return;
-    this.#entries.delete(key);
-    if (this.#entries.size >= this.#max) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#entries.delete(oldest);
-    }
-    this.#entries.set(key, { value, untilMs: performance.now() + AGE_MAX_MS });
+    if (moment < this.#forgotten) return;
+    const entry = this.#entries.get(key) ?? this.#add(key);
+    if (entry.changing > 0 || entry.changed > moment) return;
+    entry.value = value;
+    entry.untilMs = performance.now() + AGE_MAX_MS;
   }
 
   /** A change of it begins. */
   enter(key: string): void {
-    this.#entries.delete(key);
-    this.#changing.set(key, (this.#changing.get(key) ?? 0) + 1);
+    const entry = this.#entries.get(key) ?? this.#add(key);
+    entry.value = undefined;
+    entry.changing += 1;
   }
 
   /** It has ended. */
   leave(key: string): void {
-    const left = (this.#changing.get(key) ?? 1) - 1;
-    if (left === 0) this.#changing.delete(key);
-    else this.#changing.set(key, left);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined && entry.changing > 0) entry.changing -= 1;
     this.change(key);
   }
 
   /** It has changed at some time before now. */
   change(key: string): void {
-    this.#entries.delete(key);
+    const entry = this.#entries.get(key) ?? this.#add(key);
     this.#moment += 1;
-    this.#changed.delete(key);
-    this.#changed.set(key, this.#moment);
-    if (this.#changed.size <= CHANGED_MAX) return;
-    for (const [oldest, moment] of this.#changed) {
-      this.#changed.delete(oldest);
-      this.#forgotten = moment;
-      break;
+    entry.value = undefined;
+    entry.changed = this.#moment;
+  }
+
+  #add(key: string): Entry<V> {
+    if (this.#entries.size >= this.#max) this.#makeRoom();
+    const entry: Entry<V> = { value: undefined, untilMs: 0, changing: 0, changed: 0 };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #makeRoom(): void {
+    for (let left = LOOKED_AT; left > 0; left -= 1) {
+      const { value: next } = this.#oldest.next();
+      if (next === undefined) this.#oldest = this.#entries.entries();
+      else if (next[1].changing === 0) {
+        this.#entries.delete(next[0]);
+        this.#forgotten = Math.max(this.#forgotten, next[1].changed);
+        return;
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Making objects. A file is made without a name, given owner, mode and times, and then its name, if that is free. What cannot
- * be made without a name is prepared under one of its own outside of the tree, and moved from there. So an object is in
+ * Making objects. A file is made in its place with owner and mode (owned-files.ts); where that does not do, without a name,
+ * given owner, mode and times, and then its name, if that is free. What cannot be made without a name is prepared under one of its own outside of the tree, and moved from there. So an object is in
  * the tree wholly or not at all, and what a crash leaves behind is found in one place and removed when the volume is opened
  * next.
  */
@@ -28,12 +28,13 @@ import {
   unlinkAt,
 } from '../../linux/at-calls.ts';
 import { ErrorNumber } from '../../linux/errno.ts';
+import { OwnedFiles } from '../../linux/owned-files.ts';
 import { apply, attributesOf } from './alter.ts';
 import { directoryOf, discard, inDirectory } from './look.ts';
 import type { ObjectsAt } from './objects-at.ts';
 import type { Answer, Ask, CreationWords } from './words.ts';
 
-const { EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, ESTALE } = ErrorNumber;
+const { EACCES, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESTALE } = ErrorNumber;
 
 type Made = Omit<Answer<'create'>, 'opened'>;
 
@@ -61,6 +62,8 @@ interface Prepared {
 /** Makes objects for one thread. */
 export class Maker {
   readonly #objects: ObjectsAt;
+  /** Makes files in their place; null where it cannot. */
+  readonly #owned: OwnedFiles | null;
   #count = 0;
   /** Files can be made without a name: found out at the first one. */
   #makesNameless = true;
@@ -70,6 +73,9 @@ export class Maker {
 
   constructor(objects: ObjectsAt) {
     this.#objects = objects;
+    const { handles, rootFd } = objects.setup;
+    // With an index an object is looked at before it has its name: see `#isNew`.
+    this.#owned = handles === 'kernel' ? OwnedFiles.take(rootFd) : null;
   }
 
   create(ask: Ask<'create'>): Answer<'create'> | number {
@@ -85,6 +91,8 @@ export class Maker {
 
   #createIn({ name, what }: Ask<'create'>, directory: number): Made | number {
     const objects = this.#objects;
+    const inPlace = what.type === 'file' ? this.#createInPlace(name, what, directory) : null;
+    if (inPlace !== null) return inPlace;
     // Whether the name is free is seen before anything is prepared; the last word has the move.
     const found = statAt(directory, name, this.#statAt);
     if (found !== -ENOENT) return found === 0 ? -EEXIST : found;
@@ -97,15 +105,39 @@ export class Maker {
       closeFd(prepared.fd);
       return result;
     }
+    return this.#made(prepared, directory, name);
+  }
+
+  /** A file with nothing out of the ordinary is made with all that it has at once. Null: it is to be made in the other way. */
+  #createInPlace(name: string, what: CreationWords, directory: number): Made | number | null {
+    const objects = this.#objects;
+    const { uid, mode, atimeNs, mtimeNs } = what.attributes;
+    if (this.#owned === null || atimeNs !== null || mtimeNs !== null) return null;
+    const looked = objects.inode.lookFd(directory);
+    if (looked < 0) return looked;
+    const gid = this.#inherited(what);
+    // Of a setgid directory the kernel takes the group, whatever was asked for.
+    if ((objects.inode.mode & S_ISGID) !== 0 && gid !== objects.inode.gid) return null;
+    const owners = objects.setup.changesOwners;
+    const flags = objects.fileFlags;
+    const [asUid, asGid] = owners ? [uid, gid] : [null, null];
+    const fd = this.#owned.create(directory, name, flags, mode ?? FILE_MODE, asUid, asGid);
+    if (fd === null || fd === -EACCES || fd === -EPERM) return null;
+    return fd < 0 ? fd : this.#made({ name, fd, isPath: false }, directory, name);
+  }
+
+  /** What is told of an object that has its place. */
+  #made({ fd, isPath }: Prepared, directory: number, name: string): Made | number {
+    const objects = this.#objects;
     const after = attributesOf(objects, directory);
-    objects.inode.lookFd(prepared.fd);
-    const id = objects.idOf(prepared.fd);
+    objects.inode.lookFd(fd);
+    const id = objects.idOf(fd);
     const attributes = objects.inode.attributes();
     objects.index?.put(attributes.fileNumber, after.fileNumber, name);
-    if (prepared.isPath) closeFd(prepared.fd);
+    if (isPath || typeof id === 'number') closeFd(fd);
     if (typeof id === 'number') return id;
     if (attributes.type === 'directory') objects.knowInside(id);
-    return { id, attributes, fd: prepared.isPath ? -1 : prepared.fd, directory: after };
+    return { id, attributes, fd: isPath ? -1 : fd, directory: after };
   }
 
   /** As the kernel does it for an object made in place: a setgid directory, which was looked at, hands on its group. */

@@ -94,6 +94,11 @@ export class OpenObjects {
     return object;
   }
 
+  /** What is opened now needs nothing else to be closed. */
+  get hasRoom(): boolean {
+    return this.#open.size < OPEN_MAX;
+  }
+
   release(object: OpenObject): void {
     assert(object.holders > 0, 'who lets go of an object holds it');
     object.holders -= 1;

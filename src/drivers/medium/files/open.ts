@@ -16,9 +16,10 @@ import { kernelHandlesWork, limitsOf } from './abilities.ts';
 import { Committer } from './committer.ts';
 import { Crew } from './crew.ts';
 import { type FilesHome, filesHome, SECRET_BYTES } from './home.ts';
+import { keepsOrder } from './keeps-order.ts';
 import { ObjectsAt } from './objects-at.ts';
 import { FilesVolume } from './volume.ts';
-import type { HandleKind, ThreadSetup } from './words.ts';
+import type { HandleKind, Syncs, ThreadSetup } from './words.ts';
 
 /** Objects that the index of a volume without kernel handles remembers: some 64 MiB of memory. */
 const INDEX_MAX = 500_000;
@@ -96,6 +97,12 @@ async function openAll(at: FilesHome, sharing: Sharing): Promise<HomeFds> {
   }
 }
 
+/** With an index the thread that changes is the one that looks, too: it is not to wait for syncs. */
+async function syncsOf(at: FilesHome, handles: HandleKind): Promise<Syncs> {
+  if (handles === 'index') return 'asker';
+  return (await keepsOrder(at.tree)) ? 'last' : 'each';
+}
+
 /** Removes what was being made when its owner died. */
 async function clear(directory: string): Promise<void> {
   for (const name of await readdir(directory, { encoding: 'buffer' })) {
@@ -137,6 +144,7 @@ async function assemble(
     changesOwners: limits.changesOwners,
     indexMax: INDEX_MAX,
     tag,
+    syncs: await syncsOf(at, handles),
   };
   const objects = new ObjectsAt(setup);
   if (handles === 'index' && objects.inode.bornNs === null) {

@@ -1,20 +1,26 @@
 /** The parts of a files volume by themselves. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { Fault } from '../../../base/fault.ts';
+import type { AttributeChange, Attributes } from '../../../ports/tree.ts';
 import { closeFd, openAt } from '../../linux/at-calls.ts';
 import { SyncBatch } from '../../linux/sync-batch.ts';
+import { BatchSync } from './batch-sync.ts';
 import { Committer } from './committer.ts';
 import { DirectoryReader, parseListing, readListing } from './directory-reader.ts';
 import { InodeIndex, TreeWalk } from './inode-index.ts';
+import { hasJournal, keepsOrder } from './keeps-order.ts';
 import { Known } from './known.ts';
 import { ID_BYTES_MAX, indexId, indexOf, kernelHandle, kernelId } from './object-id.ts';
 import { OpenObjects } from './open-objects.ts';
 import { Touched } from './touched.ts';
+import type { Answer } from './words.ts';
+
+const { EBADF } = constants.errno;
 
 function scratch(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-parts-'));
@@ -223,4 +229,78 @@ test('many files are synced at once, and each says how it went', async (t) => {
   errnos.forEach((errno, i) => assert.equal(errno !== 0, i % 10 === 3, `file ${i}: ${errno}`));
   assert.deepEqual(await run(fds.slice(0, 1)), [0]);
   batch.release();
+});
+
+test('a known entry that changes again and again keeps its place, and the oldest make room', () => {
+  const known = new Known<number>(3);
+  for (let i = 0; i < 10; i += 1) {
+    known.enter('often');
+    known.leave('often');
+    known.put('often', i, known.moment);
+    assert.equal(known.get('often'), i);
+  }
+  const long = known.moment;
+  known.enter('changing');
+  for (const key of ['a', 'b', 'c', 'd', 'e']) known.put(key, 1, known.moment);
+  assert.equal(known.get('often'), undefined);
+  assert.equal(known.get('e'), 1);
+  known.put('changing', 1, known.moment);
+  assert.equal(known.get('changing'), undefined, 'what is being changed is not forgotten to be');
+  known.put('often', 1, long - 1);
+  assert.equal(known.get('often'), undefined, 'nobody knows any more whether it has changed since');
+});
+
+test('what a batch of changes touched is synced before it is answered: each by itself, or the last where that does', (t) => {
+  const directory = scratch(t);
+  const rootFd = openSync(directory, 'r');
+  const file = (name: string): number => openSync(join(directory, name), 'w');
+  const ask = { id: 'd', fd: -1, name: 'x', isDirectory: false };
+  const removed = { lost: { id: 'x', gone: true, last: -1 }, directory: {} as Attributes };
+  // Nothing is open under it.
+  const closed = 999_999;
+  for (const [syncs, errnos] of [
+    ['each', [0, EBADF, 0]],
+    ['last', [0, 0, 0]],
+  ] as const) {
+    const sync = new BatchSync(syncs, rootFd);
+    assert.ok(sync.covers('remove') && !sync.covers('stamp') && !sync.covers('lookup'));
+    assert.deepEqual(sync.run(), []);
+    sync.made({ number: 1, op: 'remove', ask }, { ...removed, opened: -1 });
+    sync.made({ number: 2, op: 'remove', ask }, { ...removed, opened: closed });
+    const made = { id: 'f', attributes: {} as Attributes, fd: file(syncs), opened: -1, directory: {} as Attributes };
+    const what = { type: 'file', to: '', major: 0, minor: 0, attributes: {} as AttributeChange } as const;
+    sync.made({ number: 3, op: 'create', ask: { id: 'd', fd: -1, name: 'x', keep: false, what } }, made);
+    const replies = sync.run();
+    assert.deepEqual(
+      replies.map(({ number, errno, durable }) => [number, errno, durable]),
+      errnos.map((errno, at) => [at + 1, errno, errno === 0]),
+    );
+    assert.equal((replies.at(-1)?.answer as Answer<'create'> | undefined)?.fd, -1, 'what is not to be kept is closed');
+    // The last one cannot be synced: nothing is durable, as far as anybody knows.
+    sync.made({ number: 4, op: 'remove', ask }, { ...removed, opened: -1 });
+    sync.made({ number: 5, op: 'remove', ask }, { ...removed, opened: closed });
+    assert.deepEqual(
+      sync.run().map(({ errno }) => errno),
+      syncs === 'each' ? [0, EBADF] : [EBADF, EBADF],
+    );
+    // What cannot be open takes a sync of everything.
+    sync.made(
+      { number: 6, op: 'change', ask: { id: 's', fd: -1, change: {} as AttributeChange } },
+      { attributes: {} as Attributes, opened: -1 },
+    );
+    assert.deepEqual(
+      sync.run().map(({ errno, durable }) => [errno, durable]),
+      [[0, true]],
+    );
+    sync.end();
+  }
+  assert.ok(!new BatchSync('asker', rootFd).covers('create'));
+  closeFd(rootFd);
+});
+
+test('a file system is taken to keep order only where it says so', async (t) => {
+  assert.ok(hasJournal('412\n') && hasJournal('0'));
+  for (const text of ['<none>\n', '', 'x']) assert.ok(!hasJournal(text));
+  assert.equal(await keepsOrder(join(scratch(t), 'nothing')), false);
+  assert.equal(await keepsOrder('/proc'), false);
 });

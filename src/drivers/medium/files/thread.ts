@@ -9,6 +9,7 @@
 import { parentPort } from 'node:worker_threads';
 import { ErrorNumber } from '../../linux/errno.ts';
 import * as alter from './alter.ts';
+import { BatchSync } from './batch-sync.ts';
 import { TreeWalk } from './inode-index.ts';
 import * as look from './look.ts';
 import { Maker } from './make.ts';
@@ -36,6 +37,7 @@ class TreeThread {
   readonly #objects: ObjectsAt;
   readonly #answers: Answers;
   readonly #post: (replies: readonly Reply[], handedOver: readonly ArrayBuffer[]) => void;
+  readonly #sync: BatchSync;
   #missed: Question[] = [];
   #replies: Reply[] = [];
   /** Memory that goes to the asker with the replies, instead of being copied. */
@@ -47,6 +49,7 @@ class TreeThread {
     const objects = new ObjectsAt(setup);
     const maker = new Maker(objects);
     this.#objects = objects;
+    this.#sync = new BatchSync(setup.syncs, setup.rootFd);
     this.#post = post;
     this.#answers = {
       attributes: (ask) => look.attributes(objects, ask),
@@ -70,6 +73,7 @@ class TreeThread {
     for (const question of questions) {
       const result = this.#ask(question);
       if (result === MISS) this.#miss(question);
+      else if (typeof result !== 'number' && this.#sync.covers(question.op)) this.#sync.made(question, result);
       else this.#reply(question, result);
       const now = performance.now();
       if (now - since > PATIENCE_MS) {
@@ -77,11 +81,18 @@ class TreeThread {
         since = now;
       }
     }
+    this.#replyMade();
     this.#flush();
+  }
+
+  /** The batch's changes are made durable; a new file that is not to be kept open was open until now for that. */
+  #replyMade(): void {
+    for (const reply of this.#sync.run()) this.#replies.push(reply);
   }
 
   /** Everything was answered; nothing is left open. */
   end(): void {
+    this.#sync.end();
     if (this.#pause !== null) clearTimeout(this.#pause);
   }
 
@@ -90,9 +101,9 @@ class TreeThread {
   }
 
   #reply({ number }: Question, result: Answer<Op> | number): void {
-    if (typeof result === 'number') this.#replies.push({ number, errno: -result, answer: null });
+    if (typeof result === 'number') this.#replies.push({ number, errno: -result, answer: null, durable: false });
     else {
-      this.#replies.push({ number, errno: 0, answer: result });
+      this.#replies.push({ number, errno: 0, answer: result, durable: false });
       if ('bytes' in result) this.#handedOver.push(result.bytes);
     }
   }

@@ -132,7 +132,7 @@ export class FilesTree implements MediumTree {
     const change = this.#change([directory], [`${directory}/${text}`]);
     const held = this.#directory(directory);
     const { moment } = this.#attributes;
-    const ask = { id: directory, fd: fdOf(held), name: text, what: words };
+    const ask = { id: directory, fd: fdOf(held), name: text, what: words, keep: this.#parts.open.hasRoom };
     this.#alter('create', ask, holding(held), change, done, (made, holds) => {
       this.#keepDirectory(directory, made.opened, holds);
       if (made.fd >= 0) holds.push(this.#parts.open.adopt(made.id, made.fd, isDirectory(made) ? 'directory' : 'file'));
@@ -253,7 +253,7 @@ export class FilesTree implements MediumTree {
       return process.nextTick(done, refusal, null);
     }
     this.#parts.entered();
-    this.#parts.crew.ask(op, ask, (errno, answer) => {
+    this.#parts.crew.ask(op, ask, (errno, answer, durable) => {
       const outcome = answer === null ? null : answered(answer, holds);
       this.#changed(change);
       outcome?.learn();
@@ -263,6 +263,8 @@ export class FilesTree implements MediumTree {
         done(fault, fault === null && outcome !== null ? outcome.value : null);
       };
       if (outcome === null) return end(treeFault(errno, WHAT[op]));
+      if (errno !== 0) return end(treeFault(errno, 'Making a change of the tree durable'));
+      if (durable) return end(null);
       this.#parts.committer.commit(this.#syncable(op, ask, holds), end);
     });
   }

@@ -11,6 +11,12 @@ import type { Attributes, AttributeChange, Creation, ObjectId, ObjectType, Usage
 /** How objects are named: by the kernel's handles, or by inode number and birth time with an index of the tree. */
 export type HandleKind = 'kernel' | 'index';
 
+/**
+ * Who makes changes durable: the thread that makes them, by syncing everything that a batch of them touched, or only what
+ * its last one touched (where that is known to do: keeps-order.ts), or the asker (committer.ts).
+ */
+export type Syncs = 'each' | 'last' | 'asker';
+
 /** What a thread is given before its first question. */
 export interface ThreadSetup {
   /** The exported directory, opened for reading. */
@@ -25,6 +31,7 @@ export interface ThreadSetup {
   readonly indexMax: number;
   /** Tells this thread's preparations from others'. */
   readonly tag: string;
+  readonly syncs: Syncs;
 }
 
 export interface FoundObject {
@@ -71,9 +78,10 @@ export interface Questions {
     answer: { readonly opened: number; readonly type: ObjectType },
   ];
   readonly create: readonly [
-    ask: OfName & { readonly what: CreationWords },
+    /** `keep`: a new file stays open for the asker. */
+    ask: OfName & { readonly what: CreationWords; readonly keep: boolean },
     answer: FoundObject & {
-      /** The new file or directory, open; or -1. */
+      /** The new file or directory, open until it is synced, and beyond that if it is to be kept; or -1. */
       readonly fd: number;
       readonly opened: number;
       readonly directory: Attributes;
@@ -122,9 +130,14 @@ export interface Question {
   readonly op: Op;
   readonly ask: Ask<Op>;
 }
-/** Its answer: `errno` is 0 or says why there is none. */
+/**
+ * Its answer: `errno` is 0 or says why there is none. With an answer it says that the change was made and could not be made
+ * durable.
+ */
 export interface Reply {
   readonly number: number;
   readonly errno: number;
   readonly answer: Answer<Op> | null;
+  /** Of a change: it is durable. Otherwise the asker syncs. */
+  readonly durable: boolean;
 }

@@ -24,6 +24,7 @@ export const create: RecordedProcedure<'create'> = async (volume, asked, actor, 
   const { sizeBytes } = attributes;
   const outcome = await make(volume, asked, actor, recording, {
     sizeBytes,
+    takes: how.mode === 'unchecked' && sizeBytes === null,
     creation: (directory) => {
       if (sizeBytes !== null && sizeBytes > volume.largestFileBytes) return NfsStatus.fbig;
       return { type: 'file', attributes: attributesFor(volume, actor, directory, 'file', attributes) };

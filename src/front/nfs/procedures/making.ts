@@ -22,6 +22,11 @@ export interface Making {
   readonly sizeBytes: number | null;
   /** The name is `existing`'s; null: that is an error. */
   readonly taken: ((directory: Inode, existing: Inode) => Promise<Outcome<Made | NotMade>>) | null;
+  /**
+   * What is there and of the right type is as good as made, and answered alike: then whether the name is free need not be
+   * known before the intent is written, and is told by the attempt.
+   */
+  readonly takes: boolean;
 }
 
 export async function make(
@@ -39,17 +44,20 @@ export async function make(
   const gone = await recording.lock([volume.nameKey(directory, name)]);
   if (gone !== null) return fail(gone);
   if (!permits(actor, directory, May.execute)) return fail(NfsStatus.acces);
-  const existing = await volume.lookup(directory, name, recording);
+  const refusal = (): Failure | null =>
+    volume.exported.readOnly ? NfsStatus.rofs : mayAdd(actor, directory) ? null : NfsStatus.acces;
+  const blindly = making.takes && refusal() === null && volume.names.get(directory, name) === undefined;
+  const existing = blindly ? null : await volume.lookup(directory, name, recording);
   if (isFailure(existing)) return fail(existing);
   if (existing !== null) return making.taken === null ? fail(NfsStatus.exist) : making.taken(directory, existing);
-  if (volume.exported.readOnly) return fail(NfsStatus.rofs);
-  if (!mayAdd(actor, directory)) return fail(NfsStatus.acces);
+  const no = refusal();
+  if (no !== null) return fail(no);
   const what = making.creation(directory);
   if (isFailure(what)) return fail(what);
   const intent: MakeIntent = { kind: 'make', directory: directory.id, name, sizeBytes: making.sizeBytes };
   const refused = await recording.intend(intent);
   if (refused !== null) return fail(refused);
-  return carryOut(volume, directory, intent, what, recording);
+  return carryOut(volume, directory, intent, what, recording, making);
 }
 
 async function carryOut(
@@ -58,6 +66,7 @@ async function carryOut(
   intent: MakeIntent,
   what: Creation,
   recording: Recording,
+  { taken, takes }: Making,
 ): Promise<Outcome<Made | NotMade>> {
   const { name } = intent;
   directory.beginNameChange();
@@ -66,9 +75,12 @@ async function carryOut(
     return object instanceof Fault ? object : { object, refresh: await volume.refreshed(tree, directory) };
   });
   directory.endNameChange();
-  if (made === ALREADY) return madeBefore(volume, intent, recording);
+  if (made === ALREADY) return madeBefore(volume, intent, what.type, recording);
   if (made instanceof Fault) {
     volume.names.forget(directory, name);
+    const existing =
+      takes && failureOf(made) === NfsStatus.exist ? await volume.lookup(directory, name, recording) : null;
+    if (existing !== null && !isFailure(existing) && taken !== null) return taken(directory, existing);
     return notMade(volume.goneOr(directory, failureOf(made)), unchanged(directory));
   }
   const inode = recording.hold(volume.inodes.made(made.object));
@@ -87,8 +99,16 @@ async function resize(volume: Volume, inode: Inode, { sizeBytes }: MakeIntent): 
   return fault === null ? null : failureOf(fault);
 }
 
-/** The answer to a request that was carried out at an unknown moment: after a takeover, or when the medium was in trouble. */
-export async function madeBefore(volume: Volume, intent: MakeIntent, scope: Scope): Promise<Outcome<Made | NotMade>> {
+/**
+ * The answer to a request that was carried out at an unknown moment: after a takeover, or when the medium was in trouble.
+ * `type` is what it makes, if that is told by its procedure.
+ */
+export async function madeBefore(
+  volume: Volume,
+  intent: MakeIntent,
+  type: ObjectType | null,
+  scope: Scope,
+): Promise<Outcome<Made | NotMade>> {
   const directory = await volume.ofId(intent.directory, scope);
   if (isFailure(directory)) return notMade(directory, NO_WCC);
   await volume.changedBefore(directory, 'names');
@@ -97,6 +117,8 @@ export async function madeBefore(volume: Volume, intent: MakeIntent, scope: Scop
   const wcc: WccData = { before: null, after: directory.shown() };
   if (inode === null) return notMade(NfsStatus.serverfault, wcc);
   if (isFailure(inode)) return notMade(inode, wcc);
+  // Somebody else's, then: it was there before.
+  if (type !== null && inode.type !== type) return notMade(NfsStatus.exist, wcc);
   const failure = await resize(volume, inode, intent);
   return failure === null ? madeOf(inode, wcc) : notMade(failure, wcc);
 }

@@ -6,6 +6,7 @@ export const mkdir: RecordedProcedure<'mkdir'> = async (volume, asked, actor, re
   const outcome = await make(volume, asked, actor, recording, {
     sizeBytes: null,
     taken: null,
+    takes: false,
     creation: (directory) => ({
       type: 'directory',
       attributes: attributesFor(volume, actor, directory, 'directory', asked.attributes),

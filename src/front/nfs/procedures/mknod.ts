@@ -8,6 +8,7 @@ export const mknod: RecordedProcedure<'mknod'> = async (volume, asked, actor, re
   const outcome = await make(volume, asked, actor, recording, {
     sizeBytes: null,
     taken: null,
+    takes: false,
     creation: (directory) => {
       switch (what.type) {
         case 'none':

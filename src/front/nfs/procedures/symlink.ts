@@ -8,6 +8,7 @@ export const symlink: RecordedProcedure<'symlink'> = async (volume, asked, actor
   const outcome = await make(volume, asked, actor, recording, {
     sizeBytes: null,
     taken: null,
+    takes: false,
     creation: (directory) =>
       targetError(to) ?? {
         type: 'symlink',

@@ -17,6 +17,7 @@ const action = fc.record({
   do: fc.constantFrom(
     'create',
     'create',
+    'take',
     'mkdir',
     'mkdir',
     'remove',
@@ -117,6 +118,14 @@ class Client {
       case 'create': {
         const how = { mode: 'guarded', attributes: mode(0o600) } as const;
         return this.#made(model.make(root, mine, 'file', 0o600), { procedure: 'create', directory, name, how });
+      }
+      // It is made, or taken as it is.
+      case 'take': {
+        const found = model.lookup(root, mine);
+        const there = typeof found === 'number' ? null : found.type === 'file' ? found : 17;
+        const how = { mode: 'unchecked', attributes: mode(0o600) } as const;
+        const asked: NfsArguments = { procedure: 'create', directory, name, how };
+        return this.#made(there ?? model.make(root, mine, 'file', 0o600), asked);
       }
       case 'mkdir': {
         const attributes = mode(0o700);

@@ -52,6 +52,39 @@ const CASES: Readonly<Record<string, Case>> = {
     status: 0,
     afterwards: 17,
   },
+  'create, unchecked': {
+    asks: ({ root }) => ({
+      procedure: 'create',
+      directory: root,
+      name: name('new'),
+      how: { mode: 'unchecked', attributes: mode(0o640) },
+    }),
+    once: 'create',
+    status: 0,
+    afterwards: 0,
+  },
+  'create, unchecked, of a file that is there': {
+    asks: ({ root }) => ({
+      procedure: 'create',
+      directory: root,
+      name: name('a'),
+      how: { mode: 'unchecked', attributes: mode(0o640) },
+    }),
+    once: 'create',
+    status: 0,
+    afterwards: 0,
+  },
+  'create, unchecked, of a directory that is there': {
+    asks: ({ root }) => ({
+      procedure: 'create',
+      directory: root,
+      name: name('full'),
+      how: { mode: 'unchecked', attributes: mode(0o640) },
+    }),
+    once: 'create',
+    status: 17,
+    afterwards: 17,
+  },
   'create of a file that is there': {
     asks: ({ root }) => ({
       procedure: 'create',

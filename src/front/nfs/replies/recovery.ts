@@ -62,7 +62,7 @@ async function resultOf(volume: Volume, slot: Slot, intent: Intent, scope: Scope
   const procedure = PROCEDURES[slot.asker.procedure];
   switch (intent.kind) {
     case 'make': {
-      const made = await madeBefore(volume, intent, scope);
+      const made = await madeBefore(volume, intent, procedure === 'create' ? 'file' : null, scope);
       return made instanceof Unanswered ? made : madeAs(procedure, made);
     }
     case 'remove': {
