@@ -75,8 +75,9 @@ export async function fillByFio(door: FioDoor): Promise<void> {
 }
 
 function fio(door: FioDoor, words: readonly string[]): Promise<string> {
-  // env runs what it is given, whether or not something stands before fio.
-  return output('env', [...door.before, 'fio', '--name=load', ...door.target, ...words], door.env);
+  // env runs what it is given, whether or not something stands before fio. A job that is a process of its own would
+  // outlive fio when that is killed, waiting for servers that are gone.
+  return output('env', [...door.before, 'fio', '--name=load', '--thread', ...door.target, ...words], door.env);
 }
 
 function wordsOf(door: FioDoor, mode: Case['mode']): readonly string[] {
