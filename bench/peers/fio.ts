@@ -52,10 +52,15 @@ export async function runFio(door: FioDoor, one: Case, seconds: number): Promise
     `--iodepth=${one.depth}`,
     ...wordsOf(door, one.mode),
   ]);
+  return toldBy(text, one.mode === 'read' ? 'read' : 'write');
+}
+
+/** What fio's JSON says of one direction; throws where it says that nothing was done, or not without errors. */
+export function toldBy(text: string, direction: 'read' | 'write'): Told {
   // Warnings of its libraries may stand before it.
   const { jobs } = JSON.parse(text.slice(text.indexOf('{'))) as { readonly jobs: readonly Job[] };
   const job = jobs[0];
-  const told = one.mode === 'read' ? job?.read : job?.write;
+  const told = job?.[direction];
   if (job === undefined || told === undefined || job.error !== 0 || told.total_ios === 0) {
     throw new Error(`fio measured nothing: ${text.slice(0, 2_000)}`);
   }
