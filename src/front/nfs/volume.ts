@@ -8,7 +8,7 @@ import type { ObjectId, TreeLimits } from '../../ports/tree.ts';
 import { NfsStatus } from '../../wire/nfs/types.ts';
 import type { WccBefore, WccData } from '../../wire/nfs/types.ts';
 import { DirectoryNames } from './directory-names.ts';
-import { failureOf, isFailure, type Failure } from './faults.ts';
+import { failureOf, isFailure, isTrouble, type Failure } from './faults.ts';
 import type { Handles } from './handles.ts';
 import { AwaitedModification, type Inode } from './inode.ts';
 import { Inodes } from './inodes.ts';
@@ -200,11 +200,12 @@ export class Volume {
 
   /**
    * Asks for the attributes of `inode` after a change on the medium; to be used within the call that made the change.
-   * What it returns takes them over.
+   * What it returns takes them over. A fault: the medium is in trouble, and what is known is no longer so.
    */
-  async refreshed(tree: Tree, inode: Inode): Promise<Refresh> {
+  async refreshed(tree: Tree, inode: Inode): Promise<Refresh | Fault> {
     const ticket = inode.ask();
     const found = await tree.attributes(inode.id);
+    if (found instanceof Fault && isTrouble(found)) return found;
     return (change) => {
       if (!(found instanceof Fault)) inode.refresh(found, ticket, change, this.nowNs());
       else if (failureOf(found) === NfsStatus.stale || failureOf(found) === NfsStatus.noent) inode.stale = true;

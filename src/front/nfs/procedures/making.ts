@@ -72,7 +72,9 @@ async function carryOut(
   directory.beginNameChange();
   const made = await recording.carryOut(intent, async (tree) => {
     const object = await tree.create(directory.id, name, what);
-    return object instanceof Fault ? object : { object, refresh: await volume.refreshed(tree, directory) };
+    if (object instanceof Fault) return object;
+    const refresh = await volume.refreshed(tree, directory);
+    return refresh instanceof Fault ? refresh : { object, refresh };
   });
   directory.endNameChange();
   if (made === ALREADY) return madeBefore(volume, intent, what.type, recording);

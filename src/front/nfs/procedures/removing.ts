@@ -63,7 +63,11 @@ async function carryOut(
       ? tree.removeDirectory(directory.id, name)
       : tree.remove(directory.id, name));
     if (fault !== null) return fault;
-    return { victim: await volume.refreshed(tree, victim), directory: await volume.refreshed(tree, directory) };
+    const refreshVictim = await volume.refreshed(tree, victim);
+    if (refreshVictim instanceof Fault) return refreshVictim;
+    const refreshDirectory = await volume.refreshed(tree, directory);
+    if (refreshDirectory instanceof Fault) return refreshDirectory;
+    return { victim: refreshVictim, directory: refreshDirectory };
   });
   directory.endNameChange();
   volume.names.forget(directory, name);

@@ -108,18 +108,24 @@ async function carryOut(
   const renamed = await recording.carryOut(intent, async (tree) => {
     const fault = await tree.rename(from.id, source.name, to.id, target.name);
     if (fault !== null) return fault;
-    return {
-      moved: await volume.refreshed(tree, moved),
-      replaced: replaced === null ? null : await volume.refreshed(tree, replaced),
-      from: await volume.refreshed(tree, from),
-      to: from === to ? null : await volume.refreshed(tree, to),
-    };
+    const refreshMoved = await volume.refreshed(tree, moved);
+    if (refreshMoved instanceof Fault) return refreshMoved;
+    const refreshReplaced = replaced === null ? null : await volume.refreshed(tree, replaced);
+    if (refreshReplaced instanceof Fault) return refreshReplaced;
+    const refreshFrom = await volume.refreshed(tree, from);
+    if (refreshFrom instanceof Fault) return refreshFrom;
+    const refreshTo = from === to ? null : await volume.refreshed(tree, to);
+    if (refreshTo instanceof Fault) return refreshTo;
+    return { moved: refreshMoved, replaced: refreshReplaced, from: refreshFrom, to: refreshTo };
   });
   from.endNameChange();
   to.endNameChange();
   volume.names.forget(from, source.name);
   volume.names.forget(to, target.name);
-  if (renamed === ALREADY) return renamedBefore(volume, intent, recording);
+  if (renamed === ALREADY) {
+    if (replaced !== null) await volume.changedBefore(replaced, 'attributes');
+    return renamedBefore(volume, intent, recording);
+  }
   if (renamed instanceof Fault)
     return failed(failureOf(renamed), (status) => result(status, unchanged(from), unchanged(to)));
   volume.names.set(from, source.name, null);
