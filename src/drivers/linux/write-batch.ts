@@ -8,6 +8,7 @@
 import { assert } from '../../base/fault.ts';
 import { codeOf } from './errno.ts';
 import { libc, onThreadPool } from './libc.ts';
+import { addressOf } from './memory.ts';
 
 /** Numbers of io_setup, io_submit, io_getevents. Where they are not known, there are no batches. */
 const CALLS: Readonly<Record<string, AioCalls>> = {
@@ -44,20 +45,6 @@ export interface PlacedWrite {
   readonly pieces: readonly Buffer[];
   readonly length: number;
   readonly offset: number;
-}
-
-/** Where memory begins, as far as it has been asked for: that never changes, and asking costs more than all else here. */
-const begins = new WeakMap<ArrayBufferLike, number>();
-
-/** Where the bytes are; below 2^53 on every machine that runs Node. */
-function addressOf(bytes: Buffer): number {
-  const memory = bytes.buffer;
-  let begin = begins.get(memory);
-  if (begin === undefined) {
-    begin = Number(libc().address(bytes)) - bytes.byteOffset;
-    begins.set(memory, begin);
-  }
-  return begin + bytes.byteOffset;
 }
 
 /** Makes batches, one at a time. Its memory and the kernel's context live as long as the process. */
