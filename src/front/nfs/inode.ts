@@ -56,9 +56,6 @@ export class Inode implements Fattr3 {
   #latestNs: bigint;
   #asked = 0;
   #shown = 0;
-  /** Questions that had been asked when the answer arrived that is shown, and the medium's ctime in it. */
-  #askedThen = 0;
-  #mediumCtimeNs: bigint;
   #first: Modification | null = null;
   #last: Modification | null = null;
   readonly #whenSettled: (() => void)[] = [];
@@ -89,7 +86,6 @@ export class Inode implements Fattr3 {
     this.sizeBytes = found.sizeBytes;
     this.mtimeNs = found.mtimeNs;
     this.ctimeNs = found.ctimeNs;
-    this.#mediumCtimeNs = found.ctimeNs;
     if (pending !== null) this.#overlay(pending, nowNs);
     else if (this.type === 'file' && this.ctimeNs > this.mtimeNs && this.ctimeNs - this.mtimeNs < DESTAGE_NS)
       this.ctimeNs = this.mtimeNs;
@@ -242,17 +238,20 @@ export class Inode implements Fattr3 {
     return this.#asked;
   }
 
+  /** Nobody has asked since. */
+  isNewest(ticket: number): boolean {
+    return ticket === this.#asked;
+  }
+
   /**
    * Takes over what the medium says after a change on it. The times grow with every change: two within one tick of the
    * medium's clock would otherwise look like one, and a client that saw the first keep what the second made void.
-   * @param ticket of `ask`: of two answers whose questions were asked at the same time the one with the later ctime is newer
+   * @param ticket of `ask`: an answer that was overtaken by a later question's is not taken over
    * @param change what was changed: names in a directory, attributes, or (null) nothing of this object
    */
   refresh(found: Attributes, ticket: number, change: 'names' | 'attributes' | null, nowNs: bigint): void {
-    if (this.#isNewer(found.ctimeNs, ticket)) {
+    if (ticket > this.#shown) {
       this.#shown = ticket;
-      this.#askedThen = this.#asked;
-      this.#mediumCtimeNs = found.ctimeNs;
       this.mode = found.mode;
       this.links = found.links;
       this.uid = found.uid;
@@ -271,12 +270,6 @@ export class Inode implements Fattr3 {
     this.ctimeNs = later(ctimeNs, this.ctimeNs + 1n);
     if (change === 'names') this.mtimeNs = later(found.mtimeNs, this.mtimeNs + 1n);
     this.#latestNs = later(this.#latestNs, this.ctimeNs);
-  }
-
-  /** Asked behind the answer that is shown, or else read behind it: the order of questions is not that of changes on the medium. */
-  #isNewer(ctimeNs: bigint, ticket: number): boolean {
-    if (ticket > this.#askedThen || ctimeNs > this.#mediumCtimeNs) return true;
-    return ctimeNs === this.#mediumCtimeNs && ticket > this.#shown;
   }
 }
 

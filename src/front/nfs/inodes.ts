@@ -23,6 +23,8 @@ export class Inodes {
   readonly #byHandle = new Map<string, Inode>();
   /** Those whose attributes are being asked for. */
   readonly #loading = new Map<ObjectId, Promise<Inode | Failure>>();
+  /** Those of them that turned out to be just made: what the medium was asked for may lack what was done to them since. */
+  readonly #overtaken = new Set<ObjectId>();
   readonly #service: VolumeService;
   readonly #calls: Calls;
   readonly #handles: Handles;
@@ -91,9 +93,7 @@ export class Inodes {
     const pending = snapshot(this.#service.pending(id));
     const found = await this.#calls.look((tree) => tree.attributes(id));
     this.#loading.delete(id);
-    // It was made meanwhile: whoever asked had seen it before its CREATE was done.
-    const known = this.#byId.get(id);
-    if (known !== undefined) return known.stale ? NfsStatus.stale : known;
+    if (this.#overtaken.delete(id)) return this.ofId(id);
     if (found instanceof Fault) return notThere(found);
     if (found.links === 0) return NfsStatus.stale;
     return this.#add(id, found, pending);
@@ -116,10 +116,12 @@ export class Inodes {
     return this.ofId(id);
   }
 
-  /** The inode of an object that was just made. */
+  /** The inode of an object that was just made. Another client may have seen its name, and be asking for it already. */
   made({ id, attributes }: TreeObject): Inode {
     const known = this.#byId.get(id);
-    return known ?? this.#add(id, attributes, null);
+    if (known !== undefined) return known;
+    if (this.#loading.has(id)) this.#overtaken.add(id);
+    return this.#add(id, attributes, null);
   }
 
   #add(id: ObjectId, attributes: Attributes, pending: PendingObject | null): Inode {
@@ -174,6 +176,7 @@ export class Inodes {
     this.#byId.clear();
     this.#byHandle.clear();
     this.#loading.clear();
+    this.#overtaken.clear();
   }
 }
 

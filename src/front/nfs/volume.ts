@@ -4,7 +4,7 @@
  */
 import { Fault } from '../../base/fault.ts';
 import type { VolumeService } from '../../ports/service.ts';
-import type { ObjectId, TreeLimits } from '../../ports/tree.ts';
+import type { AttributeChange, ObjectId, TreeLimits } from '../../ports/tree.ts';
 import { NfsStatus } from '../../wire/nfs/types.ts';
 import type { WccBefore, WccData } from '../../wire/nfs/types.ts';
 import { DirectoryNames } from './directory-names.ts';
@@ -210,6 +210,18 @@ export class Volume {
       if (!(found instanceof Fault)) inode.refresh(found, ticket, change, this.nowNs());
       else if (failureOf(found) === NfsStatus.stale || failureOf(found) === NfsStatus.noent) inode.stale = true;
     };
+  }
+
+  /**
+   * Changes attributes on the medium, within a call. Who asked meanwhile may have read them before the change, and be told
+   * later than this: then they are asked for once more, so that what is shown last has the change in it.
+   */
+  async changeAttributes(tree: Tree, inode: Inode, change: AttributeChange): Promise<Refresh | Fault> {
+    const ticket = inode.ask();
+    const found = await tree.change(inode.id, change);
+    if (found instanceof Fault) return found;
+    if (!inode.isNewest(ticket)) return this.refreshed(tree, inode);
+    return (why) => inode.refresh(found, ticket, why, this.nowNs());
   }
 
   /** The same in a call of its own: something was changed that nobody knew of. */

@@ -14,10 +14,9 @@ export async function applyChange(volume: Volume, inode: Inode, change: ChangeIn
   const { mode, uid, gid, sizeBytes, atimeNs } = change;
   const onMedium = { mode, uid, gid, atimeNs, mtimeNs: isFile ? null : change.mtimeNs };
   if (Object.values(onMedium).some((value) => value !== null)) {
-    const ticket = inode.ask();
-    const found = await volume.calls.look((tree) => tree.change(inode.id, onMedium));
-    if (found instanceof Fault) return volume.goneOr(inode, failureOf(found));
-    inode.refresh(found, ticket, 'attributes', volume.nowNs());
+    const refresh = await volume.calls.look((tree) => volume.changeAttributes(tree, inode, onMedium));
+    if (refresh instanceof Fault) return volume.goneOr(inode, failureOf(refresh));
+    refresh('attributes');
   }
   if (!isFile) return null;
   const cut = sizeBytes === null ? null : await volume.truncate(inode, sizeBytes);

@@ -35,6 +35,8 @@ export const setattr: RecordedProcedure<'setattr'> = async (volume, asked, actor
   if (recording.kept !== null) {
     const refused = await recording.intend(change);
     if (refused !== null) return fail(refused, unchanged(inode));
+    // Links, or names of a directory, may have changed meanwhile.
+    if (asked.guardNs !== null && asked.guardNs !== inode.ctimeNs) return fail(NfsStatus.notSync, unchanged(inode));
   }
   const { before, changes } = inode;
   // A LINK or RENAME may have come in between.

@@ -70,13 +70,12 @@ async function clearSetId(volume: Volume, inode: Inode, actor: Actor): Promise<F
   inode.pins += 1;
   await volume.locks.acquire(keys);
   const mode = modeAfterWrite(actor, inode);
-  const ticket = inode.ask();
   const change = { mode, uid: null, gid: null, atimeNs: null, mtimeNs: null };
-  const found = await volume.calls.look((tree) => tree.change(inode.id, change));
-  if (!(found instanceof Fault)) inode.refresh(found, ticket, 'attributes', volume.nowNs());
+  const refresh = await volume.calls.look((tree) => volume.changeAttributes(tree, inode, change));
+  if (!(refresh instanceof Fault)) refresh('attributes');
   volume.locks.release(keys);
   inode.pins -= 1;
-  return found instanceof Fault ? found : null;
+  return refresh instanceof Fault ? refresh : null;
 }
 
 class WriteJob extends Modification {
