@@ -8,6 +8,7 @@
 import fs, { writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
+import { DirectWriter } from '../src/drivers/store/journal/direct.ts';
 import { FrameReader } from '../src/wire/link-frame.ts';
 import { RequestParser } from '../src/wire/nbd-requests.ts';
 
@@ -52,14 +53,20 @@ if (file !== null) {
     if (Buffer.isBuffer(chunk)) note('received', chunk.length);
   });
   watch(net.Socket.prototype, '_writeGeneric', ([, data]) => note('sent', bytesOf(data)));
-  watch(fs, 'writev', (args) => {
-    note('journal', bytesOf(args[1]));
-    const done = args.at(-1) as Method;
-    args[args.length - 1] = function (this: unknown, ...results: unknown[]): unknown {
-      note('journaled', Number(results[1] ?? 0));
-      return done.apply(this, results);
-    };
-  });
+  // A journal's small groups go past the kernel's cache, the floor's and larger ones through it.
+  for (const [writer, name, pieces] of [
+    [fs, 'writev', 1],
+    [DirectWriter.prototype, 'write', 0],
+  ] as const) {
+    watch(writer, name, (args) => {
+      note('journal', bytesOf(args[pieces]));
+      const done = args.at(-1) as Method;
+      args[args.length - 1] = function (this: unknown, ...results: unknown[]): unknown {
+        note('journaled', Number(results[1] ?? 0));
+        return done.apply(this, results);
+      };
+    });
+  }
   syncBuiltinESMExports();
   // The first signal begins, the second one ends it.
   process.on('SIGUSR2', () => {
