@@ -9,7 +9,7 @@ import type { Extent } from '../../ports/medium.ts';
 import type { ReadPiece } from '../../ports/service.ts';
 import type { ReadJob, StatusJob } from './jobs.ts';
 import { putRead } from './read-reply.ts';
-import type { ReplyWriter } from './reply-writer.ts';
+import type { ReplyWriter } from '../clients/reply-writer.ts';
 import { ALLOCATION_CONTEXT_ID, stretchesOf } from './status-reply.ts';
 
 export class Answers {

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { receiveFrom } from '../../base/inlet.ts';
 import { Negotiation } from './negotiation.ts';
-import { ReplyWriter } from './reply-writer.ts';
+import { ReplyWriter } from '../clients/reply-writer.ts';
 import { type Export, Transmission, type TransmissionPort } from './transmission.ts';
 
 /**

@@ -6,7 +6,7 @@ import net from 'node:net';
 import { type Done, Fault } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
 import type { VolumeService } from '../../ports/service.ts';
-import { Budget } from './budget.ts';
+import { Budget } from '../clients/budget.ts';
 import { Connection, type NbdLog } from './connection.ts';
 import { type NbdLimits, REFUSED_CONNECTIONS } from './limits.ts';
 import type { Export } from './transmission.ts';

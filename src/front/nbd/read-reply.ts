@@ -6,7 +6,7 @@ import { assert } from '../../base/fault.ts';
 import type { ReadPiece } from '../../ports/service.ts';
 import type { ReplyStyle } from '../../wire/nbd.ts';
 import { MAX_CHUNK_HEAD_BYTES, putDataHead, putHole, putSimpleReply, type ReplyTo } from '../../wire/nbd-replies.ts';
-import type { ReplyWriter } from './reply-writer.ts';
+import type { ReplyWriter } from '../clients/reply-writer.ts';
 
 /** Shorter runs of zeroes are sent as data: chunks should be multiples of 512 where possible. */
 const HOLE_MIN_BYTES = 512;

@@ -14,12 +14,12 @@ import type { ReplyTo } from '../../wire/nbd-replies.ts';
 import { type RequestFields, RequestParser } from '../../wire/nbd-requests.ts';
 import type { ByteQueue } from '../../wire/nbd-gather.ts';
 import { Answers } from './answers.ts';
-import type { Budget, BudgetWaiter } from './budget.ts';
+import type { Budget, BudgetWaiter } from '../clients/budget.ts';
 import { refusalOf, type RequestRules } from './check.ts';
 import { errorOf, Refusals } from './faults.ts';
 import { CacheJob, Carriers, type Job, type JobOwner, ModifyJob, ReadJob, SplitWriteJob, StatusJob } from './jobs.ts';
 import type { NbdLimits } from './limits.ts';
-import type { ReplyWriter } from './reply-writer.ts';
+import type { ReplyWriter } from '../clients/reply-writer.ts';
 
 /** A volume as its connections see it. */
 export interface Export {

@@ -19,7 +19,7 @@ import {
 } from '../../wire/rpc.ts';
 import { wholeRecordMark } from '../../wire/rpc-record.ts';
 import { padded, XdrWriter } from '../../wire/xdr.ts';
-import type { ReplyWriter } from '../nbd/reply-writer.ts';
+import type { ReplyWriter } from '../clients/reply-writer.ts';
 
 const MARK_BYTES = 4;
 const HEAD_BYTES = MARK_BYTES + ACCEPTED_BYTES;

@@ -6,7 +6,7 @@
 import net from 'node:net';
 import { type Done, Fault } from '../../base/fault.ts';
 import type { Epoch, VolumeName } from '../../base/names.ts';
-import { Budget } from '../nbd/budget.ts';
+import { Budget } from '../clients/budget.ts';
 import { ClientLog } from './client-log.ts';
 import { Connection, type ConnectionOwner, type Served } from './connection.ts';
 import { Crowd } from './crowd.ts';
