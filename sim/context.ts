@@ -63,7 +63,7 @@ export interface Tally {
   crashes: number;
   events: number;
   losses: number;
-  /** Changes of names answered, and how many of these answers were given again to whoever asked again. */
+  /** Requests of files volumes answered that must happen once, and how many of them had been sent again before. */
   renamed: number;
   repeated: number;
   undecided: number;

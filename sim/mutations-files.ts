@@ -10,8 +10,13 @@ export const OF_FILES: readonly Mutation[] = [
     edits: [
       edit(
         'owner/plan',
+        'newest.visitAll((from, to, operation) => {',
+        'const cuts = new Map(); newest.visitAll((from, to, operation) => { if (operation.kind === OperationKind.truncate) cuts.set(operation.target, operation.offset);',
+      ),
+      edit(
+        'owner/plan',
         'for (const [target, { exactBytes }] of newest.files())',
-        "steps.unshift(...[...operations].filter((o) => o.kind === OperationKind.truncate).map((o) => ({ kind: 'resize', target: o.target, offset: o.offset, length: LARGEST_OBJECT_BYTES - o.offset }))); for (const [target, { exactBytes }] of [])",
+        "for (const [target, offset] of cuts) steps.unshift({ kind: 'resize', target, offset, length: LARGEST_OBJECT_BYTES - offset }); for (const [target, { exactBytes }] of [])",
       ),
       edit('medium-writer', 'const STEPS_OUT = 512;', 'const STEPS_OUT = 1;'),
     ],
@@ -195,11 +200,11 @@ export const OF_FILES: readonly Mutation[] = [
   },
   {
     id: 'F16',
-    what: 'a name that was looked up while it was changed is remembered',
-    edits: [frontEdit('directory-names', 'if (mark !== null && directory.namesMark === mark) this.set', 'this.set')],
+    what: 'what was removed is still shown to who has its handle',
+    edits: [frontEdit('procedures/removing', "removed.victim('attributes');", '')],
     worlds: FILES,
     seeds: [],
-    within: 300,
+    within: 100,
   },
   {
     id: 'F17',
@@ -222,5 +227,44 @@ export const OF_FILES: readonly Mutation[] = [
     worlds: FILES,
     seeds: [],
     within: 100,
+  },
+  {
+    id: 'F19',
+    what: 'when the look behind a change fails, what was before it is shown',
+    edits: [frontEdit('volume', 'if (found instanceof Fault && isTrouble(found)) return found;', '')],
+    worlds: FILES,
+    seeds: [2013],
+    within: 1000,
+  },
+  {
+    id: 'F20',
+    what: 'attributes that were read before a change and told after it are shown for what they are',
+    edits: [frontEdit('volume', 'if (!inode.isNewest(ticket)) return this.refreshed(tree, inode);', '')],
+    worlds: FILES,
+    seeds: [132, 167, 255],
+    within: 1000,
+  },
+  {
+    id: 'F21',
+    what: 'an object that is loaded while it is made has two inodes',
+    edits: [frontEdit('inodes', 'if (this.#overtaken.delete(id)) return this.ofId(id);', '')],
+    worlds: FILES,
+    seeds: [200, 592],
+    within: 1000,
+  },
+  {
+    id: 'F22',
+    what: 'a guarded SETATTR is judged before what is on its way has changed the ctime',
+    edits: [
+      frontEdit('procedures/setattr', 'await inode.settled();', ''),
+      frontEdit(
+        'procedures/setattr',
+        'if (asked.guardNs !== null && asked.guardNs !== inode.ctimeNs) return',
+        'if (false) return',
+      ),
+    ],
+    worlds: FILES,
+    seeds: [24],
+    within: 300,
   },
 ];

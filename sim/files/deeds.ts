@@ -19,6 +19,8 @@ export interface Deed {
   readonly beginMs: number;
   answeredMs: number;
   outcome: DeedOutcome | null;
+  /** How often it was sent. */
+  sendings: number;
   /** How often it changed the tree, as the device knows. */
   effects: number;
   /** What it made last. */

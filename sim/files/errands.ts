@@ -75,7 +75,10 @@ class NfsErrand implements Errand {
     const asked = this.#asked;
     const isRecord = recorded(asked);
     if (!isRecord && asked.procedure !== 'setattr') return null;
-    if (this.#deed !== null) return this.#deed;
+    if (this.#deed !== null) {
+      this.#deed.sendings++;
+      return this.#deed;
+    }
     const { herd } = this.#client;
     this.#deed = {
       key: `${this.#client.index}:${this.#number}`,
@@ -84,6 +87,7 @@ class NfsErrand implements Errand {
       beginMs: herd.ctx.now,
       answeredMs: Infinity,
       outcome: null,
+      sendings: 1,
       effects: 0,
       made: null,
     };

@@ -25,11 +25,14 @@ interface State<V> {
 
 /** More states than this: undecided. */
 const STATES = 4_000;
+/** More steps from state to state than this: undecided as well. */
+const STEPS = 100_000;
 
 export class Explanation<V extends number | string> {
   #states = new Map<string, State<V>>();
   readonly #deeds: Deed<V>[] = [];
   undecided = false;
+  #steps = 0;
 
   constructor(initial: V) {
     keep(this.#states, { value: initial, open: [] });
@@ -101,7 +104,8 @@ export class Explanation<V extends number | string> {
         const open = state.open.filter((i) => i !== index);
         for (const value of deed.apply(state.value, tears && deed.mayTear())) this.#step({ value, open }, seen, work);
       }
-      if (seen.size > STATES) {
+      this.#steps += seen.size > 1 ? 1 : 0;
+      if (seen.size > STATES || this.#steps > STEPS) {
         this.undecided = true;
         return;
       }

@@ -25,7 +25,7 @@ import type { Life } from '../life.ts';
 import type { Prng } from '../prng.ts';
 import type { FilesAudit } from './audit.ts';
 import { cellsOf } from './cells.ts';
-import type { Deed } from './deeds.ts';
+import { describe, type Deed } from './deeds.ts';
 import type { Change, FilesModel } from './model.ts';
 import { CELL } from './platter.ts';
 
@@ -175,6 +175,10 @@ export class Front {
       sendEncoded: (bytes) => told(decodeResult(asked.procedure, bytes)),
       drop: () => told(null),
     };
+    if (ctx.story !== null) {
+      const text = deed === null ? asked.procedure : describe(deed);
+      ctx.tell('client', this.life.index, `v${this.volume}: is asked to ${text}`);
+    }
     ctx.stir();
     this.#program.call(call, reply);
   }

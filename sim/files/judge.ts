@@ -77,7 +77,7 @@ export class Answer {
     const id = 'handle' in this.#result && this.#result.handle ? idIn(this.#result.handle) : null;
     const before = deed.outcome;
     const text = describe(deed);
-    if (before !== null) world.ctx.tally.repeated++;
+    if (deed.sendings > 1) world.ctx.tally.repeated++;
     if (deed.isRecorded && before?.status === NfsStatus.ok && (status !== NfsStatus.ok || id !== before.id))
       return `${text} was answered ok ${before.id ?? ''} and then ${status} ${id ?? ''}`;
     if (before === null || before.status !== NfsStatus.ok) deed.outcome = { status, id };

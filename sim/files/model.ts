@@ -45,6 +45,7 @@ interface Look {
 }
 
 interface Era {
+  readonly beginMs: number;
   readonly initial: number;
   readonly changes: Change[];
   readonly looks: Look[];
@@ -60,7 +61,7 @@ class FileModel {
   constructor(volume: FilesModel, cells: number, size: number, time: number) {
     this.#volume = volume;
     this.cells = new Model(cells);
-    this.#eras = [{ initial: valueOf(size, time), changes: [], looks: [] }];
+    this.#eras = [{ beginMs: -1, initial: valueOf(size, time), changes: [], looks: [] }];
     this.#possible = new Explanation(valueOf(size, time));
   }
 
@@ -115,6 +116,8 @@ class FileModel {
 
   /** Size and time were shown to a client. */
   looked(size: number, time: number, beginMs: number, endMs: number): string | null {
+    // An answer that was kept tells of before the loss.
+    if (beginMs < this.#era.beginMs) return null;
     const value = valueOf(size, time);
     this.#era.looks.push({ value, beginMs, endMs });
     const change = this.#byTag.get(time);
@@ -158,7 +161,7 @@ class FileModel {
     const at = sizeAt(object);
     if (!isReply) this.cells.accept(Array.from(object.now.subarray(0, at)), nowMs);
     const initial = valueOf(isReply ? 0 : (object.now[at] as number), object.now[at + 1] as number);
-    this.#eras.push({ initial, changes: [], looks: [] });
+    this.#eras.push({ beginMs: nowMs, initial, changes: [], looks: [] });
     this.#possible = new Explanation(initial);
     this.#byTag.clear();
   }

@@ -77,59 +77,75 @@ export class SimTree implements MediumTree {
   // ---- looking
 
   root(done: Result<TreeObject>): void {
-    this.#look(() => this.#object(state.ROOT), done);
+    this.#look('the root', () => this.#object(state.ROOT), done);
   }
 
   attributes(id: ObjectId, done: Result<Attributes>): void {
-    this.#look(() => this.#attributes(id), done);
+    this.#look(id, () => this.#attributes(id), done);
   }
 
   lookup(directory: ObjectId, name: Buffer, done: Result<TreeObject>): void {
-    this.#look(() => {
-      const found = state.lookup(this.#files.tree, directory, name.toString('latin1'));
-      return typeof found === 'string' ? found : this.#object(found.id);
-    }, done);
+    this.#look(
+      `${directory}/${name.toString('latin1')}`,
+      () => {
+        const found = state.lookup(this.#files.tree, directory, name.toString('latin1'));
+        return typeof found === 'string' ? found : this.#object(found.id);
+      },
+      done,
+    );
   }
 
   readLink(id: ObjectId, done: Result<Buffer>): void {
-    this.#look(() => {
-      const node = this.#files.tree.get(id);
-      if (node === undefined) return 'ESTALE';
-      return node.type === 'symlink' ? node.to : 'EINVAL';
-    }, done);
+    this.#look(
+      `the target of ${id}`,
+      () => {
+        const node = this.#files.tree.get(id);
+        if (node === undefined) return 'ESTALE';
+        return node.type === 'symlink' ? node.to : 'EINVAL';
+      },
+      done,
+    );
   }
 
   list(directory: ObjectId, cookie: bigint, most: number, done: Result<Listing>): void {
-    this.#look(() => {
-      const { tree } = this.#files;
-      const node = tree.get(directory);
-      if (node === undefined) return 'ESTALE';
-      if (node.type !== 'directory') return 'ENOTDIR';
-      if (cookie < 0n || cookie > COOKIES_END || most < 1) return 'EINVAL';
-      const behind = [...node.entries].filter(([, entry]) => entry.cookie > cookie);
-      const entries = behind.slice(0, most).map(([name, entry]) => ({
-        name: Buffer.from(name, 'latin1'),
-        fileNumber: (tree.get(entry.id) as state.Node).number,
-        cookie: entry.cookie,
-      }));
-      return { entries, end: behind.length <= most };
-    }, done);
+    this.#look(
+      `the names of ${directory}`,
+      () => {
+        const { tree } = this.#files;
+        const node = tree.get(directory);
+        if (node === undefined) return 'ESTALE';
+        if (node.type !== 'directory') return 'ENOTDIR';
+        if (cookie < 0n || cookie > COOKIES_END || most < 1) return 'EINVAL';
+        const behind = [...node.entries].filter(([, entry]) => entry.cookie > cookie);
+        const entries = behind.slice(0, most).map(([name, entry]) => ({
+          name: Buffer.from(name, 'latin1'),
+          fileNumber: (tree.get(entry.id) as state.Node).number,
+          cookie: entry.cookie,
+        }));
+        return { entries, end: behind.length <= most };
+      },
+      done,
+    );
   }
 
   usage(done: Result<Usage>): void {
-    this.#look(() => {
-      const availableBytes = this.#isFull ? 0 : ROOM_BYTES;
-      return {
-        totalBytes: 2 * ROOM_BYTES,
-        freeBytes: availableBytes,
-        availableBytes,
-        totalObjects: 1e6,
-        freeObjects: 1e6,
-      };
-    }, done);
+    this.#look(
+      'its room',
+      () => {
+        const availableBytes = this.#isFull ? 0 : ROOM_BYTES;
+        return {
+          totalBytes: 2 * ROOM_BYTES,
+          freeBytes: availableBytes,
+          availableBytes,
+          totalObjects: 1e6,
+          freeObjects: 1e6,
+        };
+      },
+      done,
+    );
   }
 
-  #look<T extends object>(find: () => T | TreeErrno, done: Result<T>): void {
+  #look<T extends object>(text: string, find: () => T | TreeErrno, done: Result<T>): void {
     if (this.#calls.closed) return this.#refuse((fault) => done(fault, null));
     let found: T | TreeErrno = 'EIO';
     this.#calls.enter();
@@ -144,6 +160,10 @@ export class SimTree implements MediumTree {
         }),
       () => {
         found = find();
+        if (this.#ctx.story !== null) {
+          const how = typeof found === 'string' ? `: ${found}` : '';
+          this.#ctx.tell('medium', this.#port.life.index, `v${this.#port.volume}: looks at ${text}${how}`, 'medium');
+        }
       },
     );
   }
