@@ -39,8 +39,6 @@ export const setattr: RecordedProcedure<'setattr'> = async (volume, asked, actor
     if (asked.guardNs !== null && asked.guardNs !== inode.ctimeNs) return fail(NfsStatus.notSync, unchanged(inode));
   }
   const { before, changes } = inode;
-  // A LINK or RENAME may have come in between.
-  if (asked.guardNs !== null && asked.guardNs !== before.ctimeNs) return fail(NfsStatus.notSync, unchanged(inode));
   const failure = await applyChange(volume, inode, change);
   // Others may have written meanwhile: then what was before is not what this change found.
   const alone = inode.changes - changes <= stepsOf(inode, change);
