@@ -1,4 +1,7 @@
 /** Mistakes that only files volumes show: with sizes, times, calls on the tree, and requests that must not be repeated. */
+import type { Medium, MediumVolume } from '../src/ports/medium.ts';
+import type { ObjectId } from '../src/ports/tree.ts';
+import type { SimMedium } from './medium.ts';
 import { type Mutation, edit, frontEdit, storm } from './mutation.ts';
 
 const FILES = { files: 1 };
@@ -267,4 +270,44 @@ export const OF_FILES: readonly Mutation[] = [
     seeds: [24],
     within: 300,
   },
+  {
+    id: 'F23',
+    what: 'what is still written to a removed file lands in another one',
+    edits: [],
+    filter: (ports) => ({
+      ...ports,
+      media: new Map([...ports.media].map(([name, medium]) => [name, misdirecting(medium as SimMedium)])),
+    }),
+    worlds: FILES,
+    seeds: [],
+    within: 100,
+  },
 ];
+
+/** As if ids were reused: who writes to a file that is gone hits the one that was made last. */
+function misdirecting(port: SimMedium): Medium {
+  const targetOf = (target: ObjectId): ObjectId => {
+    const files = port.device.files[port.volume];
+    if (files === undefined || files === null || files.exists(target)) return target;
+    return [...files.tree.values()].findLast(({ type }) => type === 'file')?.id ?? target;
+  };
+  const wrapped = (volume: MediumVolume): MediumVolume => ({
+    abilities: volume.abilities,
+    tree: volume.tree,
+    sizeBytes: (target) => volume.sizeBytes(target),
+    read: (...asked) => volume.read(...asked),
+    write: (target, ...asked) => volume.write(targetOf(target), ...asked),
+    zero: (...asked) => volume.zero(...asked),
+    resize: (...asked) => volume.resize(...asked),
+    stamp: (...asked) => volume.stamp(...asked),
+    sync: (done) => volume.sync(done),
+    reserve: (...asked) => volume.reserve(...asked),
+    extents: (...asked) => volume.extents(...asked),
+    close: (done) => volume.close(done),
+  });
+  return {
+    open: (name, expected, done) =>
+      port.open(name, expected, (fault, volume) => done(fault, volume === null ? null : wrapped(volume))),
+    probe: (expected, done) => port.probe(expected, done),
+  };
+}
