@@ -69,8 +69,8 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('late-io'),
-    seeds: [194, 506],
-    within: 1000,
+    seeds: [1544],
+    within: 2000,
   },
   {
     id: 'P6',
