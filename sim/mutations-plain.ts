@@ -69,7 +69,7 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('late-io'),
-    seeds: [1544],
+    seeds: [1544, 1828],
     within: 2000,
   },
   {

@@ -200,16 +200,25 @@ export class Front {
     switch (request.kind) {
       case 'read':
         return this.#read(request);
-      case 'call':
+      case 'call': {
+        const { begin } = request;
         return this.#service.submit({
           kind: 'call',
-          begin: request.begin,
+          // What a call goes on to look at may come too late, and is not told then: it is begun with authority.
+          begin:
+            begin === null
+              ? null
+              : (tree, returned) => {
+                  this.world.audit.called(this.life, this.volume);
+                  begin(tree, returned);
+                },
           cancelled: request.cancelled,
           done: (fault) => {
             ctx.stir();
             if (!this.over) request.done(fault);
           },
         });
+      }
       case 'status':
         return this.#service.submit(request);
       case 'write':
