@@ -5,7 +5,10 @@
 import { constants } from 'node:os';
 import { Fault, type FaultKind } from '../../base/fault.ts';
 
-/** Kinds of the codes that mean more than "the call failed"; everything else is `io`. */
+/**
+ * Kinds of the codes that mean more than "the call failed"; everything else is `io`. So is EROFS: a file system that was
+ * writable turns read-only when its disk fails.
+ */
 const KINDS: Readonly<Record<string, FaultKind>> = {
   ENOSPC: 'full',
   EDQUOT: 'full',
@@ -18,7 +21,6 @@ const KINDS: Readonly<Record<string, FaultKind>> = {
   ENOTEMPTY: 'conflict',
   EACCES: 'refused',
   EPERM: 'refused',
-  EROFS: 'refused',
   EINVAL: 'refused',
   EISDIR: 'refused',
   ELOOP: 'refused',
