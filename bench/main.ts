@@ -200,5 +200,5 @@ function keep(kind: string, lines: readonly string[]): void {
   );
 }
 
-const started = new Date().toISOString().slice(0, 16).replaceAll(':', '').replace('T', '-');
+const started = new Date().toISOString().slice(0, 19).replaceAll(':', '').replace('T', '-');
 await run();
