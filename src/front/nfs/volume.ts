@@ -212,6 +212,20 @@ export class Volume {
     };
   }
 
+  /** `refreshed` for each object that the change touched, one after the other; null stays null. */
+  async refreshedEach<T extends Readonly<Record<string, Inode | null>>>(
+    tree: Tree,
+    inodes: T,
+  ): Promise<{ readonly [K in keyof T]: T[K] extends Inode ? Refresh : Refresh | null } | Fault> {
+    const refreshes: Record<string, Refresh | null> = {};
+    for (const [key, inode] of Object.entries(inodes)) {
+      const refresh = inode === null ? null : await this.refreshed(tree, inode);
+      if (refresh instanceof Fault) return refresh;
+      refreshes[key] = refresh;
+    }
+    return refreshes as { [K in keyof T]: T[K] extends Inode ? Refresh : Refresh | null };
+  }
+
   /**
    * Changes attributes on the medium, within a call. Who asked meanwhile may have read them before the change, and be told
    * later than this: then they are asked for once more, so that what is shown last has the change in it.

@@ -1,8 +1,8 @@
 /**
  * Making objects. A file is made in its place with owner and mode (owned-files.ts); where that does not do, without a name,
- * given owner, mode and times, and then its name, if that is free. What cannot be made without a name is prepared under one of its own outside of the tree, and moved from there. So an object is in
- * the tree wholly or not at all, and what a crash leaves behind is found in one place and removed when the volume is opened
- * next.
+ * given owner, mode and times, and then its name, if that is free. What cannot be made without a name is prepared under one
+ * of its own outside of the tree, and moved from there. So an object is in the tree wholly or not at all, and what a crash
+ * leaves behind is found in one place and removed when the volume is opened next.
  */
 import {
   closeFd,

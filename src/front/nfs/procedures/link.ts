@@ -52,11 +52,7 @@ async function carryOut(
   const linked = await recording.carryOut(intent, async (tree) => {
     const fault = await tree.link(inode.id, directory.id, name);
     if (fault !== null) return fault;
-    const refreshInode = await volume.refreshed(tree, inode);
-    if (refreshInode instanceof Fault) return refreshInode;
-    const refreshDirectory = await volume.refreshed(tree, directory);
-    if (refreshDirectory instanceof Fault) return refreshDirectory;
-    return { inode: refreshInode, directory: refreshDirectory };
+    return volume.refreshedEach(tree, { inode, directory });
   });
   directory.endNameChange();
   volume.names.forget(directory, name);

@@ -63,11 +63,7 @@ async function carryOut(
       ? tree.removeDirectory(directory.id, name)
       : tree.remove(directory.id, name));
     if (fault !== null) return fault;
-    const refreshVictim = await volume.refreshed(tree, victim);
-    if (refreshVictim instanceof Fault) return refreshVictim;
-    const refreshDirectory = await volume.refreshed(tree, directory);
-    if (refreshDirectory instanceof Fault) return refreshDirectory;
-    return { victim: refreshVictim, directory: refreshDirectory };
+    return volume.refreshedEach(tree, { victim, directory });
   });
   directory.endNameChange();
   volume.names.forget(directory, name);

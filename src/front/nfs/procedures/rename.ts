@@ -108,15 +108,7 @@ async function carryOut(
   const renamed = await recording.carryOut(intent, async (tree) => {
     const fault = await tree.rename(from.id, source.name, to.id, target.name);
     if (fault !== null) return fault;
-    const refreshMoved = await volume.refreshed(tree, moved);
-    if (refreshMoved instanceof Fault) return refreshMoved;
-    const refreshReplaced = replaced === null ? null : await volume.refreshed(tree, replaced);
-    if (refreshReplaced instanceof Fault) return refreshReplaced;
-    const refreshFrom = await volume.refreshed(tree, from);
-    if (refreshFrom instanceof Fault) return refreshFrom;
-    const refreshTo = from === to ? null : await volume.refreshed(tree, to);
-    if (refreshTo instanceof Fault) return refreshTo;
-    return { moved: refreshMoved, replaced: refreshReplaced, from: refreshFrom, to: refreshTo };
+    return volume.refreshedEach(tree, { moved, replaced, from, to: from === to ? null : to });
   });
   from.endNameChange();
   to.endNameChange();
