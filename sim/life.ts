@@ -147,6 +147,10 @@ export class SimClock implements Clock {
     this.#ctx.after(0, () => this.#life.call(run));
   }
 
+  together(run: () => void): void {
+    this.#ctx.after(this.#prng.between(0, 0.2), () => this.#life.call(run));
+  }
+
   later(run: () => void): void {
     this.#ctx.after(this.#prng.between(0, 0.5), () => this.#life.call(run));
   }

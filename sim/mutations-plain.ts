@@ -198,7 +198,7 @@ export const PLAIN: readonly Mutation[] = [
       ),
     ],
     worlds: storm('alone'),
-    seeds: [15, 58],
+    seeds: [127, 251],
     within: 100,
   },
   {

@@ -71,6 +71,9 @@ class World implements Clock, Ids, Pick<Coordinator, 'read' | 'swap'> {
   soon(run: () => void): void {
     this.after(0, run);
   }
+  together(run: () => void): void {
+    this.after(0, run);
+  }
   later(run: () => void): void {
     this.after(0, run);
   }

@@ -14,9 +14,14 @@ export interface Clock {
   nowMs(): number;
   /** Calls `run` once, not before `delayMs` have passed. */
   after(delayMs: number, run: () => void): Timer;
-  /** Calls `run` soon, after what is running now and before anything waits: what arrived together leaves together. */
+  /** Calls `run` soon, after what is running now and before anything waits. */
   soon(run: () => void): void;
-  /** Calls `run` in a later turn, behind everything that is ready now, I/O too: long work in pieces lets the rest go on. */
+  /** Calls `run` once what has arrived by now has been taken in, from whomever: what arrived together leaves together. */
+  together(run: () => void): void;
+  /**
+   * Calls `run` in a later turn, behind everything that is ready now, I/O too, and behind what leaves together: long work
+   * in pieces lets the rest go on.
+   */
   later(run: () => void): void;
 }
 

@@ -22,6 +22,7 @@ class World {
     clock: {
       nowMs: () => 0,
       soon: (run) => this.#soon.push(run),
+      together: (run) => this.#soon.push(run),
       later: (run) => this.#soon.push(run),
       after: () => ({ cancel: () => undefined }),
     },

@@ -60,6 +60,7 @@ class World {
     clock: {
       nowMs: () => this.#nowMs,
       soon: (run) => this.#soon.push(run),
+      together: (run) => this.#soon.push(run),
       later: (run) => this.#soon.push(run),
       after: (delayMs, run) => {
         this.#timers.push({ atMs: this.#nowMs + delayMs, run });

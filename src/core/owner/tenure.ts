@@ -45,7 +45,7 @@ export class Tenure implements VolumeService {
   readonly #queue = new Ring<ServiceRequest>();
   /** Requests of the operations after `acknowledged`, in order. */
   readonly #unanswered = new Ring<ModifyRequest>();
-  /** Operations of this turn, on their way to the stores. */
+  /** Operations that arrived together, on their way to the stores. */
   #batch: Operation[] = [];
   /** The last sequence of past heartbeats, oldest first: how old what is not yet done is. */
   readonly #ages = new Ring<{ readonly last: Sequence; readonly atMs: number }>();
@@ -195,7 +195,7 @@ export class Tenure implements VolumeService {
     this.#overlay.add(operation);
     this.#unanswered.push(request);
     this.#batch.push(operation);
-    if (this.#batch.length === 1) clock.soon(this.#flush);
+    if (this.#batch.length === 1) clock.together(this.#flush);
   }
 
   /** What arrived together goes to both stores together: over the link first, so that the two overlap. */

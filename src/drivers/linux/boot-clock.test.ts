@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { BootClock, RandomIds } from './boot-clock.ts';
 
@@ -59,6 +60,74 @@ test('soon() runs after what is running and before I/O and timers', async () => 
     order.push('running');
   });
   assert.deepEqual(order, ['running', 'soon', 'immediate']);
+});
+
+/** Two connections over loopback, which the kernel delivers at once: both are readable when `write` returns. */
+async function twoConnections(): Promise<{ near: Socket[]; far: Socket[]; end: () => void }> {
+  const near: Socket[] = [];
+  const server = createServer((socket) => near.push(socket));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const far = [0, 1].map(() => connect({ port, host: '127.0.0.1', noDelay: true }));
+  await Promise.all(far.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+  while (near.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  return {
+    near,
+    far,
+    end: () => {
+      for (const socket of [...near, ...far]) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+test('together() runs once, when everything that had arrived has been read, whoever sent it', async () => {
+  const clock = new BootClock();
+  const { near, far, end } = await twoConnections();
+  const order: string[] = [];
+  const left = new Promise<void>((resolve) => {
+    for (const socket of near)
+      socket.on('data', () => {
+        order.push('read');
+        if (order.length === 1)
+          clock.together(() => {
+            order.push('left');
+            resolve();
+          });
+      });
+  });
+  // Both read handlers have had a round to begin before anything is sent.
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const socket of far) socket.write('x');
+  await left;
+  end();
+  assert.deepEqual(order, ['read', 'read', 'left']);
+});
+
+test('later() runs one piece a round, and lets what leaves together go first, but not for ever', async () => {
+  const clock = new BootClock();
+  const order: string[] = [];
+  const leaveAgain = (times: number): void =>
+    clock.together(() => {
+      order.push('left');
+      if (times > 1) leaveAgain(times - 1);
+    });
+  await new Promise<void>((resolve) => {
+    for (const piece of ['first', 'second', 'third'])
+      clock.later(() => {
+        order.push(piece);
+        if (piece === 'third') resolve();
+      });
+    leaveAgain(100);
+  });
+  assert.equal(order[0], 'left', 'what leaves was asked for after the pieces, and goes first');
+  assert.deepEqual(
+    order.filter((what) => what !== 'left'),
+    ['first', 'second', 'third'],
+  );
+  const between = order.indexOf('second') - order.indexOf('first') - 1;
+  assert.ok(between >= 1 && between <= 2, `${between} rounds between two pieces`);
 });
 
 test('identities are 32 hexadecimal digits and differ; spread stays in [0, 1)', () => {

@@ -16,6 +16,12 @@ export class BootClock implements Clock {
   /** struct timespec: seconds, nanoseconds. */
   readonly #timespec = new BigInt64Array(2);
   readonly #library = libc();
+  /** What leaves at the end of this round of the event loop. */
+  #leaving: (() => void)[] = [];
+  /** Long work, in pieces. */
+  readonly #pieces: (() => void)[] = [];
+  /** The next piece let something leave before it already. */
+  #waited = false;
 
   /** Throws a Fault `refused` where there is no such clock. */
   constructor() {
@@ -38,9 +44,31 @@ export class BootClock implements Clock {
     process.nextTick(run);
   }
 
-  later(run: () => void): void {
-    setImmediate(run);
+  together(run: () => void): void {
+    this.#leaving.push(run);
+    if (this.#leaving.length === 1) setImmediate(this.#leave);
   }
+
+  later(run: () => void): void {
+    this.#pieces.push(run);
+    if (this.#pieces.length === 1) setImmediate(this.#work);
+  }
+
+  // Immediates run when every socket that was ready has been read until it was empty.
+  readonly #leave = (): void => {
+    const leaving = this.#leaving;
+    this.#leaving = [];
+    for (const run of leaving) run();
+  };
+
+  /** One piece a round of the event loop; when something is to leave in this round, that first, and the piece in the next. */
+  readonly #work = (): void => {
+    const wait = this.#leaving.length > 0 && !this.#waited;
+    this.#waited = wait;
+    const run = wait ? undefined : this.#pieces.shift();
+    if (wait || this.#pieces.length > 0) setImmediate(this.#work);
+    run?.();
+  };
 }
 
 /**

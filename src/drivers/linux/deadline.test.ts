@@ -20,6 +20,9 @@ class HandClock implements Clock {
   soon(run: () => void): void {
     process.nextTick(run);
   }
+  together(run: () => void): void {
+    setImmediate(run);
+  }
   later(run: () => void): void {
     setImmediate(run);
   }
