@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { AdminClient } from '../src/app/admin/client.ts';
 import { findRoot } from '../src/app/root.ts';
+import { SERVER_ENVIRONMENT, SERVER_NODE_OPTIONS } from '../src/app/supervisor/process-options.ts';
 import type { VolumeStatus } from '../src/core/status.ts';
 import { freePorts, HOST, output, removeScratch, Running, scratchDirectory, waitFor } from './machine.ts';
 
@@ -79,14 +80,14 @@ export class Pair {
   }
 
   launch(server: 'a' | 'b'): void {
-    const args = [...(this.#options.nodeOptions?.(server) ?? []), PROGRAM];
+    const args = [...SERVER_NODE_OPTIONS, ...(this.#options.nodeOptions?.(server) ?? []), PROGRAM];
     this.servers.set(
       server,
-      // Without its supervisor, so that signals reach the server itself; with the threads that one would give it.
+      // Without its supervisor, so that signals reach the server itself; with the threads and heap that one would give it.
       new Running(
         process.execPath,
         [...args, 'serve', '--no-supervisor', '--config', this.#configs[server], '--server', server],
-        { UV_THREADPOOL_SIZE: '32' },
+        SERVER_ENVIRONMENT,
       ),
     );
   }

@@ -19,13 +19,7 @@ import { openLog } from '../log.ts';
 import { BackOff } from './back-off.ts';
 import { readChildMessage, SUPERVISED } from './channel.ts';
 import { EndReports } from './end-reports.ts';
-
-/**
- * Threads for file I/O in the server, unless the environment says otherwise. Node's own 4 would be too few: a medium
- * that hangs keeps up to 16 of them per volume, and a journal must never wait for one. They are made when a process
- * begins, so only its parent can ask for them.
- */
-const POOL_THREADS = 32;
+import { SERVER_ENVIRONMENT, SERVER_NODE_OPTIONS } from './process-options.ts';
 
 /** Before it ends, a supervisor gives the last report so long to arrive, ms. */
 const LAST_REPORT_MS = 500;
@@ -89,7 +83,8 @@ class Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // Ctrl-C in a terminal reaches the supervisor only, which passes it on once.
       detached: true,
-      env: { UV_THREADPOOL_SIZE: String(POOL_THREADS), ...process.env, [SUPERVISED]: '1' },
+      execArgv: [...SERVER_NODE_OPTIONS, ...process.execArgv],
+      env: { ...SERVER_ENVIRONMENT, ...process.env, [SUPERVISED]: '1' },
     });
     this.#child = child;
     this.#log.note('supervisor.started', { pid: process.pid, process: child.pid ?? 0 });
