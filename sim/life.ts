@@ -106,13 +106,16 @@ export class SimClock implements Clock {
   readonly #prng: Prng;
   readonly #rate: number;
   readonly #zero: number;
+  readonly #lingersMs: number;
 
-  constructor(ctx: Context, life: Life, prng: Prng, rate: number, zero: number) {
+  /** What leaves together waits for up to `lingersMs` for what arrives meanwhile. */
+  constructor(ctx: Context, life: Life, prng: Prng, rate: number, zero: number, lingersMs: number) {
     this.#ctx = ctx;
     this.#life = life;
     this.#prng = prng;
     this.#rate = rate;
     this.#zero = zero;
+    this.#lingersMs = lingersMs;
   }
 
   nowMs(): number {
@@ -148,7 +151,8 @@ export class SimClock implements Clock {
   }
 
   together(run: () => void): void {
-    this.#ctx.after(this.#prng.between(0, 0.2), () => this.#life.call(run));
+    const afterMs = this.#lingersMs === 0 ? 0 : this.#prng.between(0, this.#lingersMs);
+    this.#ctx.after(afterMs, () => this.#life.call(run));
   }
 
   later(run: () => void): void {

@@ -32,6 +32,8 @@ const QUIT_DOWN_MS = 100;
 
 /** Operations that a world's servers plan or let go of at a time: no drawing, so that other worlds stay what they were. */
 const AT_ONCE = [256, 1, 3];
+/** How long what leaves together waits for what else arrives, at most, ms. */
+const LINGERS_MS = [0, 0.2];
 
 /** Makes a server: the production core, or a mutation of it. */
 export type ServerFactory = (settings: ServerSettings, ports: ServerPorts) => ServerControl;
@@ -257,7 +259,14 @@ export class World {
     const which = program === 'this' ? '' : `, with ${program === 'distant' ? 'a' : 'the'} ${program} program`;
     ctx.tell('life', host.index, `${host.id} starts, for the ${start}. time${which}`);
     const ports: ServerPorts = {
-      clock: new SimClock(ctx, life, prng.fork('clock'), host.rate, host.zero),
+      clock: new SimClock(
+        ctx,
+        life,
+        prng.fork('clock'),
+        host.rate,
+        host.zero,
+        LINGERS_MS[plan.seed % LINGERS_MS.length] ?? 0,
+      ),
       ids: new SimIds(prng.fork('ids')),
       link: new SimLink(ctx, this.network, host, life, peers, offerOf(this.programOf(host))),
       coordinator: new SimCoordinator(ctx, this.register, life, host.coordinator),
