@@ -6,7 +6,13 @@ import { type LogFields, ThrottledLog } from './throttle.ts';
 function world(): { log: ThrottledLog; lines: [string, LogFields][]; clock: { now: number } } {
   const clock = { now: 1_000_000 };
   const lines: [string, LogFields][] = [];
-  const port: Clock = { nowMs: () => clock.now, after: () => ({ cancel: () => {} }), soon: () => {}, together: () => {}, later: () => {} };
+  const port: Clock = {
+    nowMs: () => clock.now,
+    after: () => ({ cancel: () => {} }),
+    soon: () => {},
+    together: () => {},
+    later: () => {},
+  };
   return { log: new ThrottledLog((_level, event, fields) => lines.push([event, fields]), port), lines, clock };
 }
 

@@ -62,6 +62,12 @@ export function faultOfErrno(errno: number, what: string): Fault {
   return new Fault(kindOf(code), `${what} failed: ${code}.`);
 }
 
+/** An error as Node reports one, for a foreign call's `errno`. */
+export function errorOfErrno(errno: number, syscall: string): NodeJS.ErrnoException {
+  const code = codeOf(errno);
+  return Object.assign(new Error(`${code}, ${syscall}`), { code, errno: -errno, syscall });
+}
+
 /** A fault for an error thrown or reported by Node; a fault stays as it is. */
 export function faultOfError(error: unknown, what: string): Fault {
   if (error instanceof Fault) return error;

@@ -6,8 +6,10 @@
  */
 import { close, constants, open, write } from 'node:fs';
 import { assert } from '../../../base/fault.ts';
-import { errorCode } from '../../linux/errno.ts';
+import { AsyncWrite } from '../../linux/async-write.ts';
+import { ErrorNumber, errorCode, errorOfErrno } from '../../linux/errno.ts';
 import { PAGE_BYTES, PageMemory } from '../../linux/memory.ts';
+import { dropCachedRange } from '../../linux/ranges.ts';
 
 /**
  * Larger groups go through the cache, as vectored writes: their bytes are then copied by the thread that writes them,
@@ -22,6 +24,8 @@ export class DirectWriter {
   readonly #fd: number;
   /** Made for the first group: a file that is only looked at needs none. */
   #memory: PageMemory | null = null;
+  /** Null where every write takes a thread. */
+  #async: AsyncWrite | null = null;
   #busy = false;
 
   private constructor(fd: number) {
@@ -44,15 +48,34 @@ export class DirectWriter {
   write(pieces: readonly Buffer[], at: number, done: DirectDone): void {
     assert(!this.#busy, 'one direct write at a time');
     this.#busy = true;
-    this.#memory ??= new PageMemory(DIRECT_BYTES_MAX);
-    const { bytes } = this.#memory;
-    write(this.#fd, bytes, 0, this.#memory.gather(pieces), at, (error, written) => {
+    const ended: DirectDone = (error, written) => {
       this.#busy = false;
       done(error, written);
-    });
+    };
+    if (this.#memory !== null) return this.#submit(this.#memory, this.#memory.gather(pieces), at, ended);
+    const memory = new PageMemory(DIRECT_BYTES_MAX);
+    const length = memory.gather(pieces);
+    this.#memory = memory;
+    this.#async = AsyncWrite.make();
+    // What the cache still holds of the file, since it was made or read, would have to be let go of piece by piece, and
+    // a write that does not wait does not wait for that.
+    dropCachedRange(this.#fd, 0, 0, () => this.#submit(memory, length, at, ended));
   }
 
+  #submit({ bytes }: PageMemory, length: number, at: number, ended: DirectDone): void {
+    const onThread = (): void => write(this.#fd, bytes, 0, length, at, ended);
+    const taken = this.#async?.write(this.#fd, bytes, length, at, (written, errno) => {
+      if (written >= 0) ended(null, written);
+      else if (errno === ErrorNumber.EAGAIN) onThread();
+      else ended(errorOfErrno(errno, 'io_submit'), 0);
+    });
+    if (taken !== true) onThread();
+  }
+
+  /** No write is on its way. */
   close(done: (error: NodeJS.ErrnoException | null | undefined) => void): void {
+    this.#async?.close();
+    this.#async = null;
     close(this.#fd, done);
   }
 }
