@@ -21,7 +21,8 @@ export const OF_FILES: readonly Mutation[] = [
         'for (const [target, { exactBytes }] of newest.files())',
         "for (const [target, offset] of cuts) steps.unshift({ kind: 'resize', target, offset, length: LARGEST_OBJECT_BYTES - offset }); for (const [target, { exactBytes }] of [])",
       ),
-      edit('medium-writer', 'const STEPS_OUT = 512;', 'const STEPS_OUT = 1;'),
+      edit('medium-writer', 'const BUNCH_STEPS = 128;', 'const BUNCH_STEPS = 1;'),
+      edit('medium-writer', 'const BUNCHES_OUT = 4;', 'const BUNCHES_OUT = 1;'),
     ],
     worlds: FILES,
     seeds: [74],
@@ -30,7 +31,7 @@ export const OF_FILES: readonly Mutation[] = [
   {
     id: 'F2',
     what: 'a time is set before the writes have returned',
-    edits: [edit('medium-writer', '!this.#stampsTooEarly() &&', '')],
+    edits: [edit('medium-writer', '&& !this.#stampsTooEarly()', '')],
     worlds: FILES,
     seeds: [1],
     within: 100,

@@ -3,18 +3,20 @@
  * the replay, which differ only in what they do when it is done. A fault anywhere, the sync included, leaves nothing
  * to be assumed: the caller plans and writes again everything since the last good sync (design 2.4, trap T24).
  */
-import type { Fault } from '../base/fault.ts';
+import type { Done, Fault } from '../base/fault.ts';
 import type { MediumVolume } from '../ports/medium.ts';
 import { issue } from './owner/plan.ts';
 import type { Step } from './owner/plan.ts';
 
-/** Steps on their way at a time: many small ones, which media take together, or a few large ones. */
-const STEPS_OUT = 512;
-/** Bytes of these at most, but for a step alone. */
-const BYTES_OUT = 8 << 20;
+/** Steps that are issued together: many small ones, which media take together, or a few large ones. */
+const BUNCH_STEPS = 128;
+/** Bytes of these at most, but for the last one. */
+const BUNCH_BYTES = 2 << 20;
+/** Bunches on their way at a time. */
+const BUNCHES_OUT = 4;
 
 export interface WriterEvents {
-  /** Asked before each step: may I/O be issued now (authority)? When not, the writer stops as if failed. */
+  /** Asked before each bunch of steps: may I/O be issued now (authority)? When not, the writer stops as if failed. */
   mayIssue(): boolean;
   /** May this trim give room back, or must its room stay reserved? */
   mayPunch(step: Step): boolean;
@@ -22,13 +24,21 @@ export interface WriterEvents {
   finished(fault: Fault | null, refused: boolean): void;
 }
 
+/** Steps that are issued in one turn. Nothing is made for a step of its own: there are thousands in a plan. */
+interface Bunch {
+  /** Those that have not returned. */
+  out: number;
+  /** What each of them ends with. */
+  readonly returned: Done;
+}
+
 export class MediumWriter {
   readonly #medium: MediumVolume;
   readonly #steps: readonly Step[];
   readonly #events: WriterEvents;
+  readonly #bunches: readonly Bunch[] = Array.from({ length: BUNCHES_OUT }, () => this.#newBunch());
   #next = 0;
   #out = 0;
-  #bytesOut = 0;
   #fault: Fault | null = null;
   #refused = false;
   #issuing = false;
@@ -44,14 +54,11 @@ export class MediumWriter {
   run(): void {
     if (this.#issuing) return;
     this.#issuing = true;
-    while (
-      this.#out < STEPS_OUT &&
-      this.#bytesOut < BYTES_OUT &&
-      this.#next < this.#steps.length &&
-      !this.#stampsTooEarly() &&
-      !this.#ended()
-    )
-      this.#issueNext();
+    while (this.#hasNext()) {
+      const bunch = this.#bunches.find(({ out }) => out === 0);
+      if (bunch === undefined || this.#ended()) break;
+      this.#issue(bunch);
+    }
     this.#issuing = false;
     if (this.#out > 0) return;
     if (this.#ended()) return this.#events.finished(this.#fault, this.#refused);
@@ -63,27 +70,41 @@ export class MediumWriter {
     return this.#refused || this.#fault !== null;
   }
 
+  #hasNext(): boolean {
+    return this.#next < this.#steps.length && !this.#stampsTooEarly();
+  }
+
   /** A file's time is set when everything that would move it again has returned. */
   #stampsTooEarly(): boolean {
     if (this.#steps[this.#next]?.kind !== 'stamp') return false;
     return this.#out > 0 && this.#steps[this.#next - 1]?.kind !== 'stamp';
   }
 
-  #issueNext(): void {
-    const step = this.#steps[this.#next];
-    if (step === undefined) return;
-    this.#next += 1;
-    this.#out += 1;
-    const bytes = step.kind === 'resize' ? 0 : step.length;
-    this.#bytesOut += bytes;
-    issue(this.#medium, step, this.#events.mayPunch(step), (fault) => {
-      this.#out -= 1;
-      this.#bytesOut -= bytes;
-      // The driver did not begin it, for the same reason: that is no failure of the medium.
-      if (fault?.kind === 'refused' && !this.#events.mayIssue()) this.#refused = true;
-      else this.#fault ??= fault;
-      this.run();
-    });
+  #newBunch(): Bunch {
+    const bunch: Bunch = {
+      out: 0,
+      returned: (fault) => {
+        bunch.out -= 1;
+        this.#out -= 1;
+        // The driver did not begin it, for the same reason: that is no failure of the medium.
+        if (fault?.kind === 'refused' && !this.#events.mayIssue()) this.#refused = true;
+        else this.#fault ??= fault;
+        if (bunch.out === 0) this.run();
+      },
+    };
+    return bunch;
+  }
+
+  #issue(bunch: Bunch): void {
+    let bytes = 0;
+    for (let steps = 0; steps < BUNCH_STEPS && bytes < BUNCH_BYTES && this.#hasNext(); steps += 1) {
+      const step = this.#steps[this.#next]!;
+      this.#next += 1;
+      this.#out += 1;
+      bunch.out += 1;
+      if (step.kind !== 'resize') bytes += step.length;
+      issue(this.#medium, step, this.#events.mayPunch(step), bunch.returned);
+    }
   }
 
   #sync(): void {
