@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readCached } from './cached-read.ts';
-import { BATCH_WRITES_MAX, type PlacedWrite, WriteBatch } from './write-batch.ts';
+import { BATCH_PIECES_MAX, BATCH_WRITES_MAX, WriteBatch } from './write-batch.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'holdfast-batch-'));
 const file = join(directory, 'file');
@@ -14,8 +14,19 @@ after(() => {
   rmSync(directory, { recursive: true });
 });
 
-const run = (batch: WriteBatch, on: number, writes: readonly PlacedWrite[]): Promise<readonly boolean[]> =>
-  new Promise((resolve) => batch.run(on, writes, resolve));
+interface PlacedWrite {
+  readonly pieces: readonly Buffer[];
+  readonly length: number;
+  readonly offset: number;
+}
+
+/** Which of them were written. */
+const run = (batch: WriteBatch, on: number, writes: readonly PlacedWrite[], partBytes = Infinity): Promise<boolean[]> =>
+  new Promise((resolve) => {
+    for (const { offset, pieces } of writes) assert.ok(batch.add(on, offset, pieces, partBytes));
+    assert.equal(batch.added, writes.length);
+    batch.run(() => resolve(writes.map((_, i) => batch.wrote(i))));
+  });
 
 const placed = (pieces: readonly Buffer[], offset: number): PlacedWrite => ({
   pieces,
@@ -64,6 +75,59 @@ test('a write that fails is told, and the others are not lost with it', { skip }
   closeSync(closed);
   assert.deepEqual(refused, [false], 'the file is open for reading only');
   assert.deepEqual(await run(batch, fd, [placed([Buffer.from('y')], 0)]), [true]);
+});
+
+test('writes are cut into parts, whatever pieces they are in', { skip }, async () => {
+  const batch = WriteBatch.make();
+  assert.ok(batch !== null);
+  const bytes = Buffer.from(Array.from({ length: 10_000 }, (_, i) => (i * 7) & 0xff));
+  const cuts = [0, 1, 1, 999, 3_000, 3_001, 7_777, 10_000, 10_000];
+  const pieces = cuts.slice(1).map((to, i) => bytes.subarray(cuts[i], to));
+  for (const [at, partBytes] of [
+    [0, 1_000],
+    [20_000, 333],
+    [40_000, 10_000],
+    [60_000, 20_000],
+  ] as const) {
+    const writes = [placed(pieces, at), placed([bytes.subarray(0, 5)], at + 10_000)];
+    assert.deepEqual(await run(batch, fd, writes, partBytes), [true, true]);
+    const found = readFileSync(file).subarray(at, at + 10_005);
+    assert.ok(found.equals(Buffer.concat([bytes, bytes.subarray(0, 5)])), `in parts of ${partBytes}`);
+  }
+});
+
+test('what does not fit is not added, and does not spoil what was', { skip }, async () => {
+  const batch = WriteBatch.make();
+  assert.ok(batch !== null);
+  const byte = Buffer.from('z');
+  const few = placed([Buffer.from('ab'), Buffer.from('cd')], 0);
+  assert.ok(batch.add(fd, few.offset, few.pieces, 4));
+  assert.equal(batch.add(fd, 100, [Buffer.alloc(BATCH_WRITES_MAX, 'x')], 1), false, 'too many parts');
+  assert.equal(batch.add(fd, 100, Array<Buffer>(BATCH_PIECES_MAX).fill(byte), Infinity), false, 'too many pieces');
+  assert.ok(batch.add(fd, 4, [byte], 4));
+  assert.equal(batch.added, 2);
+  await new Promise<void>((resolve) => batch.run(resolve));
+  assert.deepEqual([batch.wrote(0), batch.wrote(1)], [true, true]);
+  assert.equal(batch.added, 0);
+  assert.equal(readFileSync(file).subarray(0, 5).toString(), 'abcdz');
+  assert.equal(batch.add(fd, 0, [Buffer.alloc(BATCH_WRITES_MAX + 1)], 1), false);
+  for (let i = 0; i < BATCH_WRITES_MAX; i += 1) assert.ok(batch.add(fd, i, [byte], 4));
+  assert.equal(batch.add(fd, 0, [byte], 4), false);
+  batch.clear();
+  assert.equal(batch.added, 0);
+});
+
+test('one that is written in part is told, and no other', { skip }, async () => {
+  const batch = WriteBatch.make();
+  assert.ok(batch !== null);
+  const closed = openSync(file, 'r');
+  const x = Buffer.from('x');
+  assert.ok(batch.add(fd, 0, [x, x], 1));
+  assert.ok(batch.add(closed, 2, [x, x], 1));
+  assert.ok(batch.add(fd, 4, [x], 1));
+  await new Promise<void>((resolve) => batch.run(resolve));
+  closeSync(closed);
+  assert.deepEqual([batch.wrote(0), batch.wrote(1), batch.wrote(2)], [true, false, false]);
 });
 
 test('a read beyond the end of the file does not pass for one', () => {

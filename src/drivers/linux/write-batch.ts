@@ -38,15 +38,6 @@ export const BATCH_WRITES_MAX = 128;
 /** Pieces of all writes of one batch at most. */
 export const BATCH_PIECES_MAX = 4096;
 
-/** One write of a batch: its pieces one behind the other, `length` bytes in all, from `offset` on. */
-export interface PlacedWrite {
-  /** The file, where the writes of a batch go to several. */
-  readonly fd?: number;
-  readonly pieces: readonly Buffer[];
-  readonly length: number;
-  readonly offset: number;
-}
-
 /** Makes batches, one at a time. Its memory and the kernel's context live as long as the process. */
 export class WriteBatch {
   readonly #context: bigint;
@@ -59,6 +50,15 @@ export class WriteBatch {
   readonly #fields: Uint32Array;
   readonly #vectorsAt: number;
   readonly #events = Buffer.alloc(EVENT_BYTES * BATCH_WRITES_MAX);
+  readonly #eventFields: Uint32Array;
+  /** Of each of the kernel's writes: its length, and which of the added ones it is a part of. */
+  readonly #lengths = new Uint32Array(BATCH_WRITES_MAX);
+  readonly #partOf = new Uint8Array(BATCH_WRITES_MAX);
+  /** Of each of the added writes: 1 when all of its parts were written as a whole. */
+  readonly #written = new Uint8Array(BATCH_WRITES_MAX);
+  #added = 0;
+  #parts = 0;
+  #pieces = 0;
   #busy = false;
 
   private constructor(context: bigint, submit: number, getEvents: number) {
@@ -68,6 +68,7 @@ export class WriteBatch {
     const at = libc().address(this.#controls);
     this.#vectorsAt = addressOf(Buffer.from(this.#vectors.buffer));
     this.#fields = new Uint32Array(this.#controls.buffer, this.#controls.byteOffset, this.#controls.length / 4);
+    this.#eventFields = new Uint32Array(this.#events.buffer, this.#events.byteOffset, this.#events.length / 4);
     for (let i = 0; i < BATCH_WRITES_MAX; i += 1) this.#pointers[i] = at + BigInt(i * IOCB_BYTES);
   }
 
@@ -84,82 +85,150 @@ export class WriteBatch {
     return this.#busy;
   }
 
+  /** Writes that were added since the last batch. */
+  get added(): number {
+    return this.#added;
+  }
+
+  /** What was added is not written. */
+  clear(): void {
+    assert(!this.#busy, 'a batch on its way stays as it is');
+    this.#added = 0;
+    this.#parts = 0;
+    this.#pieces = 0;
+  }
+
   /**
-   * Writes all of `writes` to the file. `done` is told, in a later turn, which of them were written as a whole; the
-   * others may have been written in part or not at all, and are to be written in the ordinary way, which also says
-   * what is wrong. Nobody changes the bytes meanwhile.
+   * Adds a write of `pieces`, one behind the other, to `fd` from `offset` on, which the kernel is given in parts of at
+   * most `partBytes`. False when it does not fit any more; nothing was added then. Nobody changes the bytes, and they
+   * are referred to, until the batch is over.
    */
-  run(fd: number, writes: readonly PlacedWrite[], done: (written: readonly boolean[]) => void): void {
-    assert(
-      !this.#busy && writes.length > 0 && writes.length <= BATCH_WRITES_MAX,
-      'one batch at a time, of some writes',
-    );
-    this.#busy = true;
-    const fields = this.#fields;
-    const vectors = this.#vectors;
-    let vector = 0;
-    for (let i = 0; i < writes.length; i += 1) {
-      const { pieces, offset, fd: own } = writes[i]!;
-      const at = i * (IOCB_BYTES / 4);
-      const vectorAt = this.#vectorsAt + vector * IOVEC_BYTES;
-      // The other fields are zero from the beginning.
-      fields[at] = i;
-      fields[at + 4] = IOCB_CMD_PWRITEV;
-      fields[at + 5] = own ?? fd;
-      fields[at + 6] = vectorAt % TWO_32;
-      fields[at + 7] = vectorAt / TWO_32;
-      fields[at + 8] = pieces.length;
-      fields[at + 10] = offset % TWO_32;
-      fields[at + 11] = offset / TWO_32;
-      assert(vector + pieces.length <= BATCH_PIECES_MAX, 'the pieces of a batch are bounded');
-      for (let k = 0; k < pieces.length; k += 1) {
-        const piece = pieces[k]!;
-        const address = addressOf(piece);
-        const to = vector * (IOVEC_BYTES / 4);
-        vectors[to] = address % TWO_32;
-        vectors[to + 1] = address / TWO_32;
-        vectors[to + 2] = piece.length;
-        vector += 1;
+  add(fd: number, offset: number, pieces: readonly Buffer[], partBytes: number): boolean {
+    assert(!this.#busy, 'a batch on its way stays as it is');
+    const partsBefore = this.#parts;
+    const begin = this.#pieces;
+    let begins = begin;
+    let length = 0;
+    let at = offset;
+    for (let i = 0; i < pieces.length; i += 1) {
+      const piece = pieces[i]!;
+      const address = piece.length === 0 ? 0 : addressOf(piece);
+      for (let skip = 0; skip < piece.length;) {
+        const taken = Math.min(piece.length - skip, partBytes - length);
+        if (this.#pieces === BATCH_PIECES_MAX || this.#parts === BATCH_WRITES_MAX)
+          return this.#without(partsBefore, begin);
+        this.#addPiece(address + skip, taken);
+        skip += taken;
+        length += taken;
+        if (length < partBytes) continue;
+        this.#addPart(fd, at, begins, length);
+        begins = this.#pieces;
+        at += length;
+        length = 0;
       }
     }
+    if (length > 0) this.#addPart(fd, at, begins, length);
+    this.#written[this.#added] = 1;
+    this.#added += 1;
+    return true;
+  }
+
+  /** Takes back what was added of a write. */
+  #without(parts: number, pieces: number): false {
+    this.#parts = parts;
+    this.#pieces = pieces;
+    return false;
+  }
+
+  #addPiece(address: number, length: number): void {
+    const to = this.#pieces * (IOVEC_BYTES / 4);
+    this.#vectors[to] = address % TWO_32;
+    this.#vectors[to + 1] = address / TWO_32;
+    this.#vectors[to + 2] = length;
+    this.#pieces += 1;
+  }
+
+  /** One of the kernel's writes: of the pieces from the `begins`-th on. */
+  #addPart(fd: number, offset: number, begins: number, length: number): void {
+    const fields = this.#fields;
+    const at = this.#parts * (IOCB_BYTES / 4);
+    const vectorAt = this.#vectorsAt + begins * IOVEC_BYTES;
+    // The other fields are zero from the beginning.
+    fields[at] = this.#parts;
+    fields[at + 4] = IOCB_CMD_PWRITEV;
+    fields[at + 5] = fd;
+    fields[at + 6] = vectorAt % TWO_32;
+    fields[at + 7] = vectorAt / TWO_32;
+    fields[at + 8] = this.#pieces - begins;
+    fields[at + 10] = offset % TWO_32;
+    fields[at + 11] = offset / TWO_32;
+    this.#lengths[this.#parts] = length;
+    this.#partOf[this.#parts] = this.#added;
+    this.#parts += 1;
+  }
+
+  /**
+   * Writes what was added. `done` comes in a later turn, when nothing of it is on its way any more. The batch is empty
+   * then, and until the next write is added `wrote` tells how each of them went.
+   */
+  run(done: () => void): void {
+    assert(!this.#busy && this.#added > 0, 'one batch at a time, of some writes');
+    this.#busy = true;
     onThreadPool(
       (library, finished) =>
-        library.syscallSubmit.async(this.#submit, this.#context, writes.length, this.#pointers, finished),
-      (taken) => this.#collect(writes, Math.max(0, taken), done),
+        library.syscallSubmit.async(this.#submit, this.#context, this.#parts, this.#pointers, finished),
+      (taken) => {
+        for (let i = Math.max(0, taken); i < this.#parts; i += 1) this.#written[this.#partOf[i]!] = 0;
+        this.#collect(Math.max(0, taken), done);
+      },
     );
+  }
+
+  /**
+   * The `index`-th of the added writes was written as a whole. If not, then in part or not at all: it is to be written
+   * in the ordinary way, which also says what is wrong.
+   */
+  wrote(index: number): boolean {
+    return this.#written[index] === 1;
   }
 
   /**
    * One event for each write that was taken. They are there when `io_submit` returns for a file in the kernel's cache;
    * where they are not, a thread waits for all of them: no write may still be on its way when the batch is over.
    */
-  #collect(writes: readonly PlacedWrite[], taken: number, done: (written: readonly boolean[]) => void): void {
-    const written = writes.map(() => false);
-    let left = taken;
-    const note = (found: number): void => {
-      for (let i = 0; i < found; i += 1) {
-        const index = this.#events.readUInt32LE(i * EVENT_BYTES);
-        written[index] = Number(this.#events.readBigInt64LE(i * EVENT_BYTES + 16)) === writes[index]?.length;
-      }
-      left -= found;
-    };
-    const wait = (): void => {
-      if (left === 0) {
-        this.#busy = false;
-        return done(written);
-      }
-      onThreadPool(
-        (library, finished) =>
-          library.syscallWithContext.async(this.#getEvents, this.#context, left, left, this.#events, null, finished),
-        (found, errno) => {
-          assert(found >= 0 || codeOf(errno) === 'EINTR', 'the kernel tells how every write of a batch ended');
-          note(Math.max(0, found));
-          wait();
-        },
-      );
-    };
-    if (left > 0)
-      note(Math.max(0, libc().syscallWithContext(this.#getEvents, this.#context, 0, left, this.#events, null)));
-    wait();
+  #collect(taken: number, done: () => void): void {
+    const { syscallWithContext } = libc();
+    const found = taken === 0 ? 0 : syscallWithContext(this.#getEvents, this.#context, 0, taken, this.#events, null);
+    this.#note(found);
+    this.#wait(taken - Math.max(0, found), done);
+  }
+
+  #wait(left: number, done: () => void): void {
+    if (left === 0) {
+      this.#busy = false;
+      this.clear();
+      return done();
+    }
+    onThreadPool(
+      (library, finished) =>
+        library.syscallWithContext.async(this.#getEvents, this.#context, left, left, this.#events, null, finished),
+      (found, errno) => {
+        assert(found >= 0 || codeOf(errno) === 'EINTR', 'the kernel tells how every write of a batch ended');
+        this.#note(found);
+        this.#wait(left - Math.max(0, found), done);
+      },
+    );
+  }
+
+  /** Notes how the first `found` of the kernel's events say that writes ended. */
+  #note(found: number): void {
+    const fields = this.#eventFields;
+    for (let i = 0; i < found; i += 1) {
+      const at = i * (EVENT_BYTES / 4);
+      const part = fields[at]!;
+      // The result is a number of 64 bits; a failure's high half is not zero.
+      const whole = fields[at + 4] === this.#lengths[part] && fields[at + 5] === 0;
+      if (!whole) this.#written[this.#partOf[part]!] = 0;
+    }
   }
 }

@@ -5,7 +5,6 @@
 import { fdatasync, read, write, writev } from 'node:fs';
 import { type Done, Fault, type Result } from '../../base/fault.ts';
 import { faultOfError } from '../linux/errno.ts';
-import type { PlacedWrite } from '../linux/write-batch.ts';
 
 /** What a call needs of the image it works on. */
 export interface ImageHandle {
@@ -90,38 +89,6 @@ export class WriteCall implements Call {
     return this.#pieces;
   }
 
-  /** How many writes of at most `mostBytes` it takes. */
-  partsOf(mostBytes: number): number {
-    return Math.ceil(this.length / mostBytes);
-  }
-
-  /** Adds it to `into`, in writes of at most `mostBytes`. */
-  cutInto(into: PlacedWrite[], mostBytes: number): void {
-    if (this.length <= mostBytes) {
-      into.push(this);
-      return;
-    }
-    let pieces: Buffer[] = [];
-    let length = 0;
-    let offset = this.offset;
-    const end = (): void => {
-      into.push({ pieces, length, offset });
-      offset += length;
-      pieces = [];
-      length = 0;
-    };
-    for (const piece of this.#pieces) {
-      for (let at = 0; at < piece.length;) {
-        const part = piece.subarray(at, at + mostBytes - length);
-        pieces.push(part);
-        length += part.length;
-        at += part.length;
-        if (length === mostBytes) end();
-      }
-    }
-    if (length > 0) end();
-  }
-
   /** It was written as a whole, with others, instead of being started. */
   written(): void {
     this.#done(null);
@@ -130,16 +97,16 @@ export class WriteCall implements Call {
   start(): void {
     const [first] = this.#pieces;
     const at = this.offset + this.#written;
-    if (first !== undefined && this.#pieces.length === 1)
-      write(this.#image.fd, first, 0, first.length, at, this.#wrote);
-    else writev(this.#image.fd, this.#pieces, at, this.#wrote);
+    const wrote = (error: NodeJS.ErrnoException | null, count: number): void => this.#wrote(error, count);
+    if (first !== undefined && this.#pieces.length === 1) write(this.#image.fd, first, 0, first.length, at, wrote);
+    else writev(this.#image.fd, this.#pieces, at, wrote);
   }
 
   fail(fault: Fault): void {
     this.#done(fault);
   }
 
-  readonly #wrote = (error: NodeJS.ErrnoException | null, count: number): void => {
+  #wrote(error: NodeJS.ErrnoException | null, count: number): void {
     if (error === null && count > 0) {
       this.#written += count;
       if (this.#written < this.length) {
@@ -153,7 +120,7 @@ export class WriteCall implements Call {
     const what = `Writing ${this.length} bytes at ${this.offset} of ${this.#image.path}`;
     if (error !== null) return this.#done(faultOfError(error, what));
     this.#done(new Fault('io', `${what} failed: the operating system took ${this.#written} of them.`));
-  };
+  }
 }
 
 /** What is left of `pieces` behind their first `count` bytes. */

@@ -23,7 +23,7 @@ import type { Extent, MediumAbilities, MediumVolume } from '../../ports/medium.t
 import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/block-device.ts';
 import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
 import { type CachedRead, readCached } from '../linux/cached-read.ts';
-import { BATCH_PIECES_MAX, BATCH_WRITES_MAX, type PlacedWrite, WriteBatch } from '../linux/write-batch.ts';
+import { WriteBatch } from '../linux/write-batch.ts';
 import { dropCachedRange, punchRange, reserveRange } from '../linux/ranges.ts';
 import { type Call, type ImageHandle, READ_BYTES_MAX, ReadCall, SyncCall, WriteCall } from './raw-calls.ts';
 import { ExtentsCall, ReserveCall, ZeroCall } from './raw-ranges.ts';
@@ -238,22 +238,23 @@ class RawFile implements MediumVolume, ImageHandle {
       for (const call of this.#gathered.splice(0)) process.nextTick(failCall, call, this.#lateness());
       return;
     }
-    const calls = this.#gathered.splice(0, this.#fitting());
-    const writes: PlacedWrite[] = [];
-    for (const call of calls) call.cutInto(writes, CACHE_WRITE_BYTES_MAX);
-    const [first] = calls;
-    if (first !== undefined && (writes.length === 1 || !fits(writes.length, first.pieces.length)))
-      return this.#run(first);
+    const [first] = this.#gathered;
+    for (const { offset, pieces } of this.#gathered)
+      if (!batch.add(this.fd, offset, pieces, CACHE_WRITE_BYTES_MAX)) break;
+    const calls = this.#gathered.splice(0, Math.max(1, batch.added));
+    // One alone, which may be too large for any batch.
+    if (first !== undefined && calls.length === 1 && (batch.added === 0 || first.length <= CACHE_WRITE_BYTES_MAX)) {
+      batch.clear();
+      this.#run(first);
+      return this.#writeGathered();
+    }
     this.#inFlight += 1;
-    batch.run(this.fd, writes, (written) => {
+    batch.run(() => {
       this.#inFlight -= 1;
-      let at = 0;
-      for (const call of calls) {
-        const end = at + call.partsOf(CACHE_WRITE_BYTES_MAX);
-        let whole = true;
-        for (; at < end; at += 1) whole = whole && written[at] === true;
+      for (let i = 0; i < calls.length; i += 1) {
+        const call = calls[i]!;
         // What the kernel did not take as a whole is written again by itself, and says what is wrong with it.
-        if (whole) call.written();
+        if (batch.wrote(i)) call.written();
         else this.#run(call);
       }
       this.#startNext();
@@ -261,19 +262,6 @@ class RawFile implements MediumVolume, ImageHandle {
       this.#closeWhenIdle();
     });
   };
-
-  /** How many of the gathered writes one batch takes: one at least, which may be too large for any. */
-  #fitting(): number {
-    let writes = 0;
-    let pieces = 0;
-    for (let i = 0; i < this.#gathered.length; i += 1) {
-      const call = this.#gathered[i]!;
-      writes += call.partsOf(CACHE_WRITE_BYTES_MAX);
-      pieces += call.pieces.length;
-      if (i > 0 && !fits(writes, pieces)) return i;
-    }
-    return this.#gathered.length;
-  }
 
   zero(target: string, offset: number, length: number, punch: boolean, done: Done): void {
     const refusal = this.#refusal(target, offset, length);
@@ -384,11 +372,6 @@ class RawFile implements MediumVolume, ImageHandle {
     const range = `${length} bytes from ${offset}`;
     return new Fault('refused', `${range} do not lie within the ${this.#sizeBytes} bytes of ${this.path}.`);
   }
-}
-
-/** Whether so many writes, made of so many pieces before they were cut, go into one batch. */
-function fits(writes: number, pieces: number): boolean {
-  return writes <= BATCH_WRITES_MAX && pieces + writes <= BATCH_PIECES_MAX;
 }
 
 const always = (): boolean => true;

@@ -5,7 +5,7 @@
  */
 import { Fault } from '../../../base/fault.ts';
 import { Ring } from '../../../base/ring.ts';
-import { BATCH_WRITES_MAX, type PlacedWrite, WriteBatch } from '../../linux/write-batch.ts';
+import { WriteBatch } from '../../linux/write-batch.ts';
 import type { Call, WriteCall } from '../raw-calls.ts';
 import { CALLS_IN_FLIGHT, CALLS_WAITING_MAX } from '../raw-file.ts';
 import type { OpenObject } from './open-objects.ts';
@@ -13,8 +13,7 @@ import type { OpenObject } from './open-objects.ts';
 /** Batches that no volume uses at the moment; the kernel's contexts live as long as the process. */
 const idle: WriteBatch[] = [];
 
-interface Gathered extends PlacedWrite {
-  readonly fd: number;
+interface Gathered {
   readonly object: OpenObject;
   readonly call: WriteCall;
 }
@@ -57,8 +56,7 @@ export class CallQueue {
   /** A small write of one piece, which may go with others. */
   gather(object: OpenObject, call: WriteCall): void {
     if (this.#batch === null) return this.run(object, call);
-    const { pieces, length, offset } = call;
-    this.#gathered.push({ fd: object.fd, pieces, length, offset, object, call });
+    this.#gathered.push({ object, call });
     if (this.#gathering) return;
     this.#gathering = true;
     process.nextTick(this.#writeGathered);
@@ -74,16 +72,21 @@ export class CallQueue {
     this.#gathering = false;
     const batch = this.#batch;
     if (batch === null || batch.busy || this.#gathered.length === 0) return;
-    const writes = this.#gathered.splice(0, BATCH_WRITES_MAX);
-    const [first] = writes;
+    const [first] = this.#gathered;
+    for (const { object, call } of this.#gathered)
+      if (!batch.add(object.fd, call.offset, call.pieces, call.length)) break;
+    const writes = this.#gathered.splice(0, Math.max(1, batch.added));
     if (first === undefined) return;
-    if (writes.length === 1) return this.run(first.object, first.call);
+    if (writes.length === 1) {
+      batch.clear();
+      return this.run(first.object, first.call);
+    }
     this.#inFlight += 1;
-    batch.run(first.fd, writes, (written) => {
+    batch.run(() => {
       // Counted as one call until here; what follows are calls of their own.
       this.#inFlight -= 1;
       writes.forEach(({ object, call }, i) => {
-        if (written[i] !== true) return this.run(object, call);
+        if (!batch.wrote(i)) return this.run(object, call);
         this.#inFlight += 1;
         object.returned();
         call.written();
