@@ -27,6 +27,7 @@ import { ControlWriter } from './link-control.ts';
 import { encodeControl } from './link-messages.ts';
 import { readU64, writeU64 } from './numbers.ts';
 import { DATA_BYTES_MAX, encodedBytes, encodeOperationHeader, OPERATION_HEAD_BYTES_MAX } from './operation.ts';
+import { Pieces } from './pieces.ts';
 
 export const FRAME_HEADER_BYTES = 32;
 /** Largest control part: the largest heartbeat (2048 volumes with names of 255 bytes and store ids as long) fits. */
@@ -50,17 +51,17 @@ const COPY_UP_TO_BYTES = 1024;
 /** Frames up to this size are waited for where they began; larger ones are gathered as they come. */
 const AWAIT_BYTES = 512 << 10;
 
-/** Builds the frames of one direction of one session. What is written between two calls of `take` is one batch. */
+/** Builds the frames of one direction of one session. What is written between two calls of `begin` is one batch. */
 export class FrameWriter {
-  /** Bytes written since the last `take`. */
+  /** Bytes of the batch. */
   pendingBytes = 0;
   readonly #control: ControlWriter;
   #counter: number;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  /** What of the slab belongs to the batch and is not yet in `#parts`: from `#from` to `#at`. */
+  /** What of the slab belongs to the batch and is not yet in `#pieces`: from `#from` to `#at`. */
   #from = 0;
   #at = 0;
-  #parts: Buffer[] = [];
+  readonly #pieces = new Pieces();
 
   /** `counter` is the number of the first frame, as the handshake gave it. */
   constructor(version: number, counter: number) {
@@ -92,12 +93,24 @@ export class FrameWriter {
     this.#header(type, flags, control, 0);
   }
 
-  /** The batch, in order; the caller sends the parts and does not change them. */
-  take(): Buffer[] {
+  /** The batch, in order, until `begin`; the caller sends it and does not change it. */
+  batch(): Pieces {
     this.#close();
-    const parts = this.#parts;
-    this.#parts = [];
+    return this.#pieces;
+  }
+
+  /** Begins the next batch. `free`: nobody has a view of the last one's pieces, and their memory may be used again. */
+  begin(free: boolean): void {
+    this.#pieces.clear();
     this.pendingBytes = 0;
+    if (free) this.#at = 0;
+    this.#from = this.#at;
+  }
+
+  /** The batch as views, which may be kept; begins the next one. */
+  take(): Buffer[] {
+    const parts = this.batch().behind(0);
+    this.begin(false);
     return parts;
   }
 
@@ -127,7 +140,7 @@ export class FrameWriter {
       this.#at += data.length;
     } else {
       this.#close();
-      this.#parts.push(data);
+      this.#pieces.add(data, 0, data.length);
     }
   }
 
@@ -142,7 +155,7 @@ export class FrameWriter {
 
   /** What was built so far becomes a part of the batch. */
   #close(): void {
-    if (this.#at > this.#from) this.#parts.push(this.#slab.subarray(this.#from, this.#at));
+    if (this.#at > this.#from) this.#pieces.add(this.#slab, this.#from, this.#at);
     this.#from = this.#at;
   }
 }

@@ -48,13 +48,14 @@ export class Dial {
       );
       socket.write(this.#handshake.start);
     });
-    this.#connection = new Connection(socket, this.#to, {
-      bytes: (chunk) => {
+    const told = {
+      bytes: (chunk: Buffer): boolean => {
         this.#bytes(chunk);
         return true;
       },
-      over: (reason, detail) => this.#closed(reason, detail),
-    });
+      over: (reason: DownReason, detail: string): void => this.#closed(reason, detail),
+    };
+    this.#connection = new Connection(socket, this.#to, told, context.sockets.direct);
   }
 
   /** Gives the attempt up; nothing is told any more. */

@@ -4,7 +4,7 @@
  * kernel where they lie.
  */
 import { Fault } from '../../base/fault.ts';
-import type { LinkMessage } from '../../ports/link.ts';
+import type { LinkMessage, MirrorMessage } from '../../ports/link.ts';
 import { MAX_VERSION } from '../../wire/link-conversation.ts';
 import type { SessionTerms } from '../../wire/link-conversation.ts';
 import { FrameReader, FrameWriter } from '../../wire/link-frame.ts';
@@ -12,7 +12,7 @@ import { decodeMessage, sinceVersion } from '../../wire/link-messages.ts';
 import type { Connection, DownReason } from './connection.ts';
 import type { AnswerPoll } from './context.ts';
 
-/** A message of more operations is one of many: answers to others come meanwhile, and the processor has better to do. */
+/** While more operations are unanswered, answers to others come meanwhile, and the processor has better to do. */
 const POLLED_OPERATIONS_MAX = 4;
 
 export interface SessionUser {
@@ -85,7 +85,7 @@ export class Session {
     if (!this.#live) return false;
     if (this.terms.version < MAX_VERSION && sinceVersion(message.type) > this.terms.version) return false;
     this.#writer.write(message);
-    if (message.type === 'mirror' && message.operations.length <= POLLED_OPERATIONS_MAX) this.#poll.expect();
+    if (message.type === 'mirror' && unanswered(message) <= POLLED_OPERATIONS_MAX) this.#poll.expect();
     if (this.waitingBytes > this.#backlogBytes) {
       const detail = `more than ${this.#backlogBytes} bytes are waiting to be sent`;
       this.close();
@@ -126,11 +126,7 @@ export class Session {
       this.#flushed = true;
       setImmediate(this.#roundOver);
     }
-    const { socket } = this.#connection;
-    const parts = this.#writer.take();
-    if (parts.length > 1) socket.cork();
-    for (const part of parts) socket.write(part);
-    if (parts.length > 1) socket.uncork();
+    this.#writer.begin(this.#connection.send(this.#writer.batch()));
   };
 
   readonly #roundOver = (): void => {
@@ -166,4 +162,10 @@ export class Session {
     this.#live = false;
     this.#user.over(this, reason, detail);
   }
+}
+
+/** Operations that the partner has not confirmed when it gets the message, as far as that tells. */
+function unanswered({ operations, acknowledged }: MirrorMessage): number {
+  const last = operations.at(-1);
+  return last === undefined ? 0 : last.sequence - acknowledged;
 }

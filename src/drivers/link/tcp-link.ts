@@ -171,10 +171,9 @@ export class TcpLink implements Link {
   }
 
   #connected(socket: Socket, path: number): void {
-    const connection = new Connection(socket, socket.remoteAddress ?? 'unknown', {
-      bytes: () => false,
-      over: () => {},
-    });
+    const nobody = { bytes: (): boolean => false, over: (): void => {} };
+    const remote = socket.remoteAddress ?? 'unknown';
+    const connection = new Connection(socket, remote, nobody, this.#context.sockets.direct);
     if (this.#state !== 'open') return connection.close();
     // Whoever has been shaking hands for the longest is the likeliest never to come to an end.
     for (const oldest of this.#accepts) {

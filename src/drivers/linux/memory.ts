@@ -12,15 +12,33 @@ export const PAGE_BYTES = 4096;
 /** Where memory begins, as far as it has been asked for: that never changes, and asking costs more than all else here. */
 const begins = new WeakMap<ArrayBufferLike, number>();
 
+/** The two memories that were asked for last, the newer one first: batches go to and fro between two. */
+let newer: ArrayBufferLike | null = null;
+let newerBegins = 0;
+let older: ArrayBufferLike | null = null;
+let olderBegins = 0;
+
 /** Where the bytes are, as long as `bytes` is referred to; below 2^53 on every machine that runs Node. */
 export function addressOf(bytes: Buffer): number {
+  return addressWithin(bytes, 0);
+}
+
+/** The same of the byte at `at`. */
+export function addressWithin(bytes: Buffer, at: number): number {
   const memory = bytes.buffer;
+  const offset = bytes.byteOffset + at;
+  if (memory === newer) return newerBegins + offset;
+  if (memory === older) return olderBegins + offset;
   let begin = begins.get(memory);
   if (begin === undefined) {
     begin = Number(libc().address(bytes)) - bytes.byteOffset;
     begins.set(memory, begin);
   }
-  return begin + bytes.byteOffset;
+  older = newer;
+  olderBegins = newerBegins;
+  newer = memory;
+  newerBegins = begin;
+  return begin + offset;
 }
 
 type Copy = (to: number, from: number, bytes: number) => void;
