@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { assert, Fault } from '../base/fault.ts';
 import type { Operation } from '../base/operation.ts';
 import { readU64 } from './numbers.ts';
-import { decodeOperation } from './operation.ts';
+import { decodeOperation, encodedBytes } from './operation.ts';
 
 /** Where a message's control part is built. Reused from message to message: `bytes` up to `at` is the result. */
 export class ControlWriter {
@@ -106,6 +106,17 @@ export class ControlReader {
     return 0;
   }
 
+  /** Moves past `bytes` if it is these that come next. */
+  passes(bytes: Buffer): boolean {
+    const at = this.#at;
+    const mine = this.#bytes;
+    const length = bytes.length;
+    if (length === 0 || this.failure !== null || length > mine.length - at) return false;
+    for (let i = 0; i < length; i += 1) if (mine[at + i] !== bytes[i]) return false;
+    this.#at = at + length;
+    return true;
+  }
+
   text(length: number): string {
     const from = this.#take(length);
     if (from < 0) return '';
@@ -127,8 +138,8 @@ export class ControlReader {
       if (one === 'short') this.fail(`the operations end within number ${done + 1} of ${count}`);
       else if (one instanceof Fault) this.fail(`operation ${done + 1} of ${count}: ${one.message}`);
       else {
-        found.push(one.operation);
-        this.#tailAt = one.next;
+        found.push(one);
+        this.#tailAt += encodedBytes(one);
       }
     }
     return found;

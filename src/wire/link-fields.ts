@@ -7,7 +7,7 @@
  * is a placeholder, and the whole message is refused (docs/link-protocol.md, "Fields").
  */
 import { assert } from '../base/fault.ts';
-import type { Operation } from '../base/operation.ts';
+import { NO_BYTES, type Operation } from '../base/operation.ts';
 import type { ControlReader, ControlWriter } from './link-control.ts';
 import { writeU64 } from './numbers.ts';
 
@@ -55,20 +55,47 @@ export const flag: Field<boolean> = {
   },
 };
 
+/** Names that are remembered as bytes, at most: those of a server's volumes and stores, and some to spare. */
+const KEPT_NAMES = 64;
+
 /** A name of 1 to `maxBytes` bytes of UTF-8: two bytes of length, then the name. A longer one is a bug of the sender's. */
 export function name<T extends string>(maxBytes: number): Field<T> {
+  // The same few come again and again, and making text of bytes and bytes of text is most of a message's work.
+  const written = new Map<string, Buffer>();
+  let lastRead = '' as T;
+  let lastBytes = NO_BYTES;
   return {
     write(to, value) {
-      const length = Buffer.byteLength(value);
-      assert(length >= 1 && length <= maxBytes, `a name on the link has 1 to ${maxBytes} bytes`);
-      writeText(to, value, length);
+      let bytes = written.get(value);
+      if (bytes === undefined) {
+        bytes = nameBytes(value, maxBytes);
+        if (written.size === KEPT_NAMES) written.clear();
+        written.set(value, bytes);
+      }
+      const at = to.take(bytes.length);
+      to.bytes.set(bytes, at);
     },
     read(from) {
+      if (from.passes(lastBytes)) return lastRead;
       const length = from.u16();
       if (length < 1 || length > maxBytes) from.fail(`a name of ${length} bytes, where 1 to ${maxBytes} are allowed`);
-      return from.text(length) as T;
+      const found = from.text(length) as T;
+      if (from.failure === null) {
+        lastRead = found;
+        lastBytes = nameBytes(found, maxBytes);
+      }
+      return found;
     },
   };
+}
+
+function nameBytes(value: string, maxBytes: number): Buffer {
+  const length = Buffer.byteLength(value);
+  assert(length >= 1 && length <= maxBytes, `a name on the link has 1 to ${maxBytes} bytes`);
+  const bytes = Buffer.allocUnsafeSlow(2 + length);
+  bytes.writeUInt16LE(length, 0);
+  bytes.write(value, 2, length, 'utf8');
+  return bytes;
 }
 
 /** A sentence for a person. One longer than `maxBytes` bytes of UTF-8 is cut, at a character's end. */
@@ -163,19 +190,30 @@ export const operations: Field<readonly Operation[]> = {
   read: (from) => from.operations(from.u32()),
 };
 
+/** A field of several: besides, it can fill an object that is there already. */
+export interface RecordField<T> extends Field<T> {
+  /** Sets the fields of `into`. */
+  fill(from: ControlReader, into: object): void;
+}
+
 /** The fields of an object one after the other, without names. */
-export function record<T extends object>(table: Table<T>): Field<T> {
+export function record<T extends object>(table: Table<T>): RecordField<T> {
   const fields = Object.entries<Field<unknown>>(table);
+  const fill = (from: ControlReader, into: object): void => {
+    const found = into as Record<string, unknown>;
+    for (let i = 0; i < fields.length; i += 1) found[fields[i]![0]] = fields[i]![1].read(from);
+  };
   return {
     write(to, value) {
       const source = value as Readonly<Record<string, unknown>>;
-      for (const [key, field] of fields) field.write(to, source[key]);
+      for (let i = 0; i < fields.length; i += 1) fields[i]![1].write(to, source[fields[i]![0]]);
     },
     read(from) {
-      const found: Record<string, unknown> = {};
-      for (const [key, field] of fields) found[key] = field.read(from);
+      const found = {};
+      fill(from, found);
       return found as T;
     },
+    fill,
   };
 }
 

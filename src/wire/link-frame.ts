@@ -75,13 +75,15 @@ export class FrameWriter {
     const control = this.#control;
     const type = encodeControl(message, control);
     let operationsBytes = 0;
-    for (const operation of control.operations) operationsBytes += encodedBytes(operation);
+    const { operations } = control;
+    for (let i = 0; i < operations.length; i += 1) operationsBytes += encodedBytes(operations[i]!);
     assert(
       operationsBytes <= MAX_OPERATIONS_BYTES,
       `one message carries at most ${MAX_OPERATIONS_BYTES} bytes of operations`,
     );
-    this.#header(type, 0, control.bytes.subarray(0, control.at), operationsBytes);
-    for (const operation of control.operations) {
+    this.#header(type, 0, control.bytes, control.at, operationsBytes);
+    for (let i = 0; i < operations.length; i += 1) {
+      const operation = operations[i]!;
       this.#room(OPERATION_HEAD_BYTES_MAX);
       this.#at += encodeOperationHeader(operation, this.#slab, this.#at);
       this.#data(operation.data);
@@ -90,7 +92,7 @@ export class FrameWriter {
 
   /** Adds a frame of any type: what a newer version may send. */
   writeRaw(type: number, flags: number, control: Buffer): void {
-    this.#header(type, flags, control, 0);
+    this.#header(type, flags, control, control.length, 0);
   }
 
   /** The batch, in order, until `begin`; the caller sends it and does not change it. */
@@ -114,8 +116,8 @@ export class FrameWriter {
     return parts;
   }
 
-  #header(type: number, flags: number, control: Buffer, operationsBytes: number): void {
-    this.#room(FRAME_HEADER_BYTES + control.length);
+  #header(type: number, flags: number, control: Buffer, controlBytes: number, operationsBytes: number): void {
+    this.#room(FRAME_HEADER_BYTES + controlBytes);
     const slab = this.#slab;
     const at = this.#at;
     slab.writeUInt32LE(MAGIC, at);
@@ -123,14 +125,14 @@ export class FrameWriter {
     slab[at + 5] = flags;
     slab.writeUInt16LE(0, at + 6);
     writeU64(slab, at + 8, this.#counter);
-    slab.writeUInt32LE(control.length, at + 16);
+    slab.writeUInt32LE(controlBytes, at + 16);
     slab.writeUInt32LE(operationsBytes, at + 20);
-    slab.writeUInt32LE(crc32c(control), at + 24);
-    slab.writeUInt32LE(crc32c(slab.subarray(at, at + 28)), at + 28);
-    control.copy(slab, at + FRAME_HEADER_BYTES);
-    this.#at = at + FRAME_HEADER_BYTES + control.length;
+    slab.writeUInt32LE(crc32cWithin(control, 0, controlBytes), at + 24);
+    slab.writeUInt32LE(crc32cWithin(slab, at, at + 28), at + 28);
+    slab.set(controlBytes === control.length ? control : control.subarray(0, controlBytes), at + FRAME_HEADER_BYTES);
+    this.#at = at + FRAME_HEADER_BYTES + controlBytes;
     this.#counter += 1;
-    this.pendingBytes += FRAME_HEADER_BYTES + control.length + operationsBytes;
+    this.pendingBytes += FRAME_HEADER_BYTES + controlBytes + operationsBytes;
   }
 
   #data(data: Buffer): void {

@@ -27,7 +27,7 @@ import type {
   TakePleaseMessage,
 } from '../ports/link.ts';
 import { ControlReader, type ControlWriter } from './link-control.ts';
-import type { Field, Table } from './link-fields.ts';
+import type { RecordField, Table } from './link-fields.ts';
 import { flag, list, name, operations, optional, real, record, sentence, u64, word } from './link-fields.ts';
 
 /** Longest name of a volume, server, store or nonce on the link, bytes of UTF-8. */
@@ -55,9 +55,9 @@ interface Row {
   readonly code: number;
   /** The first protocol version that has it. */
   readonly since: number;
-  readonly field: Field<object>;
+  readonly field: RecordField<object>;
 }
-type RowOf<M extends LinkMessage> = Omit<Row, 'field'> & { readonly field: Field<Omit<M, 'type'>> };
+type RowOf<M extends LinkMessage> = Omit<Row, 'field'> & { readonly field: RecordField<Omit<M, 'type'>> };
 
 function row<M extends LinkMessage>(code: number, table: Table<M>, since: number = 1): RowOf<M> {
   return { code, since, field: record<Omit<M, 'type'>>(table as Table<Omit<M, 'type'>>) };
@@ -168,8 +168,9 @@ export function decodeMessage(
   const found = BY_CODE[code];
   if (found === undefined || found.since > version) return null;
   const from = new ControlReader(control, tail, version);
-  const body = found.field.read(from);
+  const message = { type: found.type };
+  found.field.fill(from, message);
   const failure = from.finish();
   if (failure !== null) return new Fault('corrupt', `A ${found.type} message is malformed: ${failure}.`);
-  return { type: found.type, ...body } as LinkMessage;
+  return message as LinkMessage;
 }

@@ -51,12 +51,6 @@ for (const kind of Object.values(OperationKind)) OPERATION_KINDS[kind] = kind;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** What `decodeOperation` returns when it found a whole operation: it, and where the next one begins. */
-export interface DecodedOperation {
-  readonly operation: Operation;
-  readonly next: number;
-}
-
 /** What `decodeOperationHead` returns: the operation's fields, without its data. */
 export interface OperationHead {
   readonly epoch: Epoch;
@@ -271,14 +265,11 @@ export function attachData(head: OperationHead, bytes: Buffer, dataAt: number): 
 }
 
 /**
- * Reads one whole operation at `at`; `limit` is where the bytes at hand end. `short`: more bytes are needed. A fault
- * of kind `corrupt` when a checksum or a field is wrong. The operation's data are a slice of `bytes`.
+ * Reads one whole operation at `at`, of `encodedBytes` bytes; `limit` is where the bytes at hand end. `short`: more bytes
+ * are needed. A fault of kind `corrupt` when a checksum or a field is wrong. Its data are a slice of `bytes`.
  */
-export function decodeOperation(bytes: Buffer, at: number, limit: number): DecodedOperation | 'short' | Fault {
+export function decodeOperation(bytes: Buffer, at: number, limit: number): Operation | 'short' | Fault {
   const wrong = readHead(bytes, at, limit, passing);
   if (wrong !== null) return wrong;
-  if (limit - passing.next < passing.dataLength) return 'short';
-  const operation = attachData(passing, bytes, passing.next);
-  if (operation instanceof Fault) return operation;
-  return { operation, next: passing.next + passing.dataLength };
+  return limit - passing.next < passing.dataLength ? 'short' : attachData(passing, bytes, passing.next);
 }

@@ -51,9 +51,9 @@ export class Mirrors {
 
   /** Room for undestaged operations: the smallest of the stores that hold them. */
   get capacityBytes(): number {
-    let bytes = this.#replica.copy.store.capacityBytes;
-    for (const mirror of this.all()) bytes = Math.min(bytes, mirror.capacityBytes);
-    return bytes;
+    const own = this.#replica.copy.store.capacityBytes;
+    // Asked for each write: no list is made.
+    return Math.min(own, this.named?.capacityBytes ?? own, this.candidate?.capacityBytes ?? own);
   }
 
   /** Both, or the one there is. */

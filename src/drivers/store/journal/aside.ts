@@ -239,8 +239,8 @@ export async function readAsideLog(path: string): Promise<readonly Operation[]> 
     if (found === 'short') throw new Fault('corrupt', `${file} ends within the operation at byte ${at}.`);
     if (found instanceof Fault)
       throw new Fault('corrupt', `${file} is damaged at byte ${at}: ${found.message}.`, found);
-    operations.push(found.operation);
-    at = found.next;
+    operations.push(found);
+    at += encodedBytes(found);
   }
   return operations;
 }
