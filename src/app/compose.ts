@@ -13,6 +13,7 @@ import type { ServerControl } from '../core/server.ts';
 import { OPERATIONS_AT_ONCE, type VolumeSettings } from '../core/settings.ts';
 import { BootClock, RandomIds } from '../drivers/linux/boot-clock.ts';
 import { BusyPoll } from '../drivers/linux/busy-poll.ts';
+import { speedUpCrc32c } from '../drivers/linux/crc32c.ts';
 import { shortenSlice } from '../drivers/linux/time-slice.ts';
 import { TcpLink } from '../drivers/link/tcp-link.ts';
 import { openJournal } from '../drivers/store/journal/open.ts';
@@ -86,6 +87,7 @@ export async function composeServer(
 ): Promise<Composed> {
   const self = server.name as ServerId;
   shortenSlice();
+  speedUpCrc32c();
   const key = readClusterKey(config.keyFile);
   makeStateDirectory(server.stateDirectory);
   const clock = new BootClock();

@@ -1,8 +1,9 @@
 /**
  * CRC-32C (Castagnoli): the checksum of operations, frames and journal records.
  *
- * The native package does the work; a twin in plain JavaScript checks it in the tests, takes over where the package has
- * no build for the machine, and is the faster one below some 150 bytes, where the call itself costs the most.
+ * The native package does the work, or what is faster on this machine (src/drivers/linux/crc32c.ts). A twin in plain
+ * JavaScript checks it in the tests, takes over where the package has no build for the machine, and is the faster one
+ * below some 150 bytes, where the call itself costs the most.
  */
 import { assert } from './fault.ts';
 
@@ -15,9 +16,14 @@ const NATIVE_FROM_BYTES = 160;
 /** Slicing-by-8 tables, one after the other: entry 256 * k + b is the crc of byte b followed by k zero bytes. */
 const TABLES = buildTables();
 
-type Crc = (data: Uint8Array, seed?: number) => number;
+export type Crc = (data: Uint8Array, seed?: number) => number;
 
-const native: Crc | null = await loadNative();
+let native: Crc | null = await loadNative();
+
+/** From now on `faster` does the work; it computes the same, which whoever found it has tried. */
+export function useCrc32c(faster: Crc): void {
+  native = faster;
+}
 
 /**
  * The crc of `data`, an unsigned 32-bit number. `seed` is the crc of what came before: `crc32c(b, crc32c(a))` is the

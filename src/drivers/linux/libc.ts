@@ -40,14 +40,14 @@ interface Libc {
   readonly syscallWithNumbers: Foreign<[number: number, first: number, second: number, third: number, fourth: number]>;
   readonly errno: () => number;
   /** Where the bytes are: valid for as long as the buffer is referred to. */
-  readonly address: (bytes: Buffer) => bigint;
+  readonly address: (bytes: Uint8Array) => bigint;
 }
 
 /** What we use of koffi; its own declarations are loose. */
 interface Koffi {
   load(path: string | null): { func(definition: string): unknown };
   errno(): number;
-  address(memory: Buffer): bigint;
+  address(memory: Uint8Array): bigint;
 }
 
 let bound: Libc | null = null;
@@ -63,6 +63,12 @@ export interface ForeignLibrary {
 export function foreignLibrary(): ForeignLibrary {
   const { library, koffi } = load();
   return { func: (definition) => library.func(definition), errno: () => koffi.errno() };
+}
+
+/** A function of another library, where the machine has that; null where it does not. */
+export function foreignFunction(file: string, definition: string): unknown {
+  const { koffi } = load();
+  return optional(() => koffi.load(file).func(definition));
 }
 
 function load(): { readonly library: ReturnType<Koffi['load']>; readonly koffi: Koffi } {

@@ -12,6 +12,8 @@ export const PAGE_BYTES = 4096;
 /** Where memory begins, as far as it has been asked for: that never changes, and asking costs more than all else here. */
 const begins = new WeakMap<ArrayBufferLike, number>();
 
+const REMEMBERED_FROM_BYTES = 64 << 10;
+
 /** The two memories that were asked for last, the newer one first: batches go to and fro between two. */
 let newer: ArrayBufferLike | null = null;
 let newerBegins = 0;
@@ -24,11 +26,13 @@ export function addressOf(bytes: Buffer): number {
 }
 
 /** The same of the byte at `at`. */
-export function addressWithin(bytes: Buffer, at: number): number {
+export function addressWithin(bytes: Uint8Array, at: number): number {
   const memory = bytes.buffer;
   const offset = bytes.byteOffset + at;
   if (memory === newer) return newerBegins + offset;
   if (memory === older) return olderBegins + offset;
+  // One of many that live as short as what is in them is not worth remembering.
+  if (memory.byteLength < REMEMBERED_FROM_BYTES) return Number(libc().address(bytes)) + at;
   let begin = begins.get(memory);
   if (begin === undefined) {
     begin = Number(libc().address(bytes)) - bytes.byteOffset;
