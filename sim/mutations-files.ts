@@ -13,8 +13,8 @@ export const OF_FILES: readonly Mutation[] = [
     edits: [
       edit(
         'owner/plan',
-        'newest.visitAll((from, to, operation) => {',
-        'const cuts = new Map(); newest.visitAll((from, to, operation) => { if (operation.kind === OperationKind.truncate) cuts.set(operation.target, operation.offset);',
+        'for (const sweep of newest.sweeps()) while (sweep.next()) { const { from, to, operation } = sweep;',
+        'const cuts = new Map(); for (const sweep of newest.sweeps()) while (sweep.next()) { const { from, to, operation } = sweep; if (operation.kind === OperationKind.truncate) cuts.set(operation.target, operation.offset);',
       ),
       edit(
         'owner/plan',
@@ -41,8 +41,8 @@ export const OF_FILES: readonly Mutation[] = [
     what: 'what is pending of a file is forgotten with the first operation that is released',
     edits: [
       edit(
-        'owner/overlay',
-        "if (target !== '' && this.#files.get(target)?.newest === operation.sequence) this.#files.delete(target);",
+        'owner/pending',
+        "if (target !== '' && this.#files.get(target)?.newest === sequence) this.#files.delete(target);",
         "if (target !== '') this.#files.delete(target);",
       ),
     ],

@@ -2,27 +2,22 @@
  * An ordered map from byte ranges to values: which operation holds which bytes of a volume. Reads look through it, a
  * newer write covers an older one, and releases take the older ones out.
  *
- * Pieces lie in sorted chunks of typed arrays, the chunks in a sorted list: a lookup is two binary searches, a change
+ * Pieces lie in sorted chunks (extent-chunk.ts), the chunks in a sorted list: a lookup is two binary searches, a change
  * moves at most one chunk's worth of numbers. That is what a B+-tree of two levels would do, with less memory per piece
- * and nothing allocated in steady state.
+ * and nothing allocated in steady state. The room for chunks doubles and halves with what is in them.
  */
-import {
-  appendPieces,
-  CHUNK_PIECES,
-  type Chunk,
-  firstEndingBeyond,
-  insertPiece,
-  lastByte,
-  movePieces,
-  newChunk,
-  removePieces,
-} from './extent-chunk.ts';
+import { CHUNK_PIECES, Pieces } from './extent-chunk.ts';
 import { assert } from './fault.ts';
 
 /** A chunk that falls below this joins a neighbour, so that a map which shrank gives its memory back. */
 const SPARSE_PIECES = 16;
 /** Joined chunks stay below this, so that the next insertions do not split them again at once. */
 const JOINED_PIECES = 48;
+/** The one chunk of a map begins small, and grows by this factor: a file of many has a piece or two. */
+const FIRST_PIECES = 4;
+const GROWTH = 4;
+/** Room is halved when this many times what is used. */
+const SLACK = 4;
 
 /** The first byte number that does not exist: beyond 2^53 numbers are no longer exact. */
 const END_OF_BYTES = Number.MAX_SAFE_INTEGER + 1;
@@ -35,19 +30,29 @@ export interface Extent<T> {
 }
 
 export class ExtentMap<T> {
-  readonly #chunks: Chunk<T>[] = [];
-  /** The first byte of each chunk, apart from the chunks so that the search over them stays in the cache. */
-  readonly #firsts: number[] = [];
+  #store = new Pieces<T>(1, FIRST_PIECES);
+  /** The chunks in use, in order; there is always one. */
+  #order = new Uint32Array(1);
+  /** The first byte of each of these, apart from the chunks so that the search over them stays in the cache. */
+  #firsts = new Float64Array(1);
+  #chunks = 1;
+  /** Chunks that were in use; what is in neither list never was. */
+  #spare: number[] = [];
   #pieces = 0;
   /** Grows with every change: a visitor that changes what it visits is found out. */
   #changes = 0;
-  /** Where the last `#locate` ended: chunk and index within it. Instead of a result object per call. */
+  /** Where the last `#locate` ended: place of the chunk and index within it. Instead of a result object per call. */
   #chunkAt = 0;
   #pieceAt = 0;
 
   /** How many pieces the map holds. */
   get pieces(): number {
     return this.#pieces;
+  }
+
+  /** How many pieces there is room for: within a constant factor of `pieces`, but for one chunk. */
+  get room(): number {
+    return this.#store.chunks * this.#store.size;
   }
 
   /**
@@ -59,20 +64,13 @@ export class ExtentMap<T> {
     assert(length > 0, 'a piece has a length');
     const to = offset + length;
     this.#changes += 1;
-    if (this.#chunks.length === 0) {
-      this.#addChunk(0, newChunk());
-      this.#chunkAt = 0;
-      this.#pieceAt = 0;
-    } else {
-      this.#locate(offset);
-      const chunk = this.#chunks[this.#chunkAt]!;
-      const at = this.#pieceAt;
-      if (at < chunk.length && chunk.froms[at] === offset && chunk.tos[at] === to) {
-        chunk.values[at] = value; // the same block written again
-        return;
-      }
-      this.#cut(offset, to);
-    }
+    this.#locate(offset);
+    const at = this.#pieceAt;
+    const store = this.#store;
+    const chunk = this.#order[this.#chunkAt]!;
+    if (at < store.length(chunk) && store.from(chunk, at) === offset && store.to(chunk, at) === to)
+      return store.setValue(chunk, at, value); // the same block written again
+    this.#cut(offset, to);
     const c = this.#chunkAt;
     this.#insert(c, this.#pieceAt, offset, to, value);
     this.#tidy(c);
@@ -84,18 +82,19 @@ export class ExtentMap<T> {
    */
   visit(offset: number, length: number, each: (from: number, to: number, value: T) => void): void {
     checkRange(offset, length);
-    if (length === 0 || this.#pieces === 0) return;
+    if (length === 0) return;
     const end = offset + length;
+    const store = this.#store;
     const changes = this.#changes;
     this.#locate(offset);
     let at = this.#pieceAt;
-    for (let c = this.#chunkAt; c < this.#chunks.length; c += 1) {
-      const chunk = this.#chunks[c]!;
-      for (; at < chunk.length; at += 1) {
-        const from = chunk.froms[at]!;
+    for (let c = this.#chunkAt; c < this.#chunks; c += 1) {
+      const chunk = this.#order[c]!;
+      for (; at < store.length(chunk); at += 1) {
+        const from = store.from(chunk, at);
         if (from >= end) return;
-        const to = chunk.tos[at]!;
-        each(from < offset ? offset : from, to > end ? end : to, chunk.values[at] as T);
+        const to = store.to(chunk, at);
+        each(from < offset ? offset : from, to > end ? end : to, store.value(chunk, at));
         assert(changes === this.#changes, 'a visitor does not change the map');
       }
       at = 0;
@@ -106,16 +105,16 @@ export class ExtentMap<T> {
   covers(offset: number, length: number): boolean {
     checkRange(offset, length);
     if (length === 0) return true;
-    if (this.#pieces === 0) return false;
     const end = offset + length;
+    const store = this.#store;
     this.#locate(offset);
     let next = offset;
     let at = this.#pieceAt;
-    for (let c = this.#chunkAt; c < this.#chunks.length; c += 1) {
-      const chunk = this.#chunks[c]!;
-      for (; at < chunk.length; at += 1) {
-        if (chunk.froms[at]! > next) return false;
-        next = chunk.tos[at]!;
+    for (let c = this.#chunkAt; c < this.#chunks; c += 1) {
+      const chunk = this.#order[c]!;
+      for (; at < store.length(chunk); at += 1) {
+        if (store.from(chunk, at) > next) return false;
+        next = store.to(chunk, at);
         if (next >= end) return true;
       }
       at = 0;
@@ -124,35 +123,30 @@ export class ExtentMap<T> {
   }
 
   /**
-   * Takes out what lies within [offset, offset + length) and has a value that `match` accepts; the rest of a piece that
-   * reaches beyond the range stays. `match` is asked once for each piece that touches the range, and must not change the map.
+   * Takes out what lies within [offset, offset + length) and has this very value; the rest of a piece that reaches
+   * beyond the range stays.
    */
-  removeWhere(offset: number, length: number, match: (value: T) => boolean): void {
+  remove(offset: number, length: number, value: T): void {
     checkRange(offset, length);
     const end = offset + length;
     let next = offset;
-    while (next < end && this.#pieces > 0) {
+    while (next < end) {
       this.#locate(next);
       const c = this.#chunkAt;
       const at = this.#pieceAt;
-      const chunk = this.#chunks[c]!;
-      if (at === chunk.length) {
+      const store = this.#store;
+      const chunk = this.#order[c]!;
+      if (at === store.length(chunk)) {
         // Beyond the last piece of this chunk: go on with the next chunk, if it begins within the range.
-        const first = this.#firsts[c + 1];
-        if (first === undefined || first >= end) return;
-        next = first;
+        if (c + 1 >= this.#chunks) return;
+        next = this.#firsts[c + 1]!;
         continue;
       }
-      const from = chunk.froms[at]!;
+      const from = store.from(chunk, at);
       if (from >= end) return;
-      const to = Math.min(chunk.tos[at]!, end);
-      const changes = this.#changes;
-      const matches = match(chunk.values[at] as T);
-      assert(changes === this.#changes, 'a match does not change the map');
-      if (matches) {
+      const to = Math.min(store.to(chunk, at), end);
+      if (store.value(chunk, at) === value) {
         this.#changes += 1;
-        this.#chunkAt = c; // `match` may have looked something up
-        this.#pieceAt = at;
         this.#cut(from < offset ? offset : from, to);
         this.#tidy(c);
       }
@@ -163,64 +157,73 @@ export class ExtentMap<T> {
   /** Takes everything out. */
   clear(): void {
     this.#changes += 1;
-    this.#chunks.length = 0;
-    this.#firsts.length = 0;
+    this.#store = new Pieces<T>(1, FIRST_PIECES);
+    this.#order = new Uint32Array(1);
+    this.#firsts = new Float64Array(1);
+    this.#chunks = 1;
+    this.#spare = [];
     this.#pieces = 0;
   }
 
   /** All pieces, ascending. The map must not be changed meanwhile. */
   *entries(): Generator<Extent<T>, void, undefined> {
     const changes = this.#changes;
-    for (const chunk of this.#chunks) {
-      for (let at = 0; at < chunk.length; at += 1) {
-        yield { from: chunk.froms[at]!, to: chunk.tos[at]!, value: chunk.values[at] as T };
+    const store = this.#store;
+    for (const chunk of this.#order.subarray(0, this.#chunks)) {
+      for (let at = 0; at < store.length(chunk); at += 1) {
+        yield { from: store.from(chunk, at), to: store.to(chunk, at), value: store.value(chunk, at) };
         assert(changes === this.#changes, 'the map is not changed while its entries are read');
       }
     }
   }
 
-  /** Throws unless the pieces are sorted, apart, counted, and the chunks neither empty nor needlessly small. */
+  /** Throws unless the pieces are sorted, apart, counted, and neither chunks nor room are needlessly many. */
   invariants(): void {
+    const store = this.#store;
+    const order = [...this.#order.subarray(0, this.#chunks)];
     let pieces = 0;
     let last = 0;
     let before: number | null = null;
-    assert(this.#firsts.length === this.#chunks.length, 'every chunk has its first byte listed');
-    for (const [c, chunk] of this.#chunks.entries()) {
-      assert(chunk.length > 0 && chunk.length <= CHUNK_PIECES, 'a chunk is neither empty nor overfull');
-      assert(this.#firsts[c] === chunk.froms[0], "the listed first byte is the chunk's");
-      assert(chunk.values.length === CHUNK_PIECES, 'a chunk does not grow');
-      if (before !== null) assert(before + chunk.length > SPARSE_PIECES, 'sparse neighbours are joined');
-      for (let at = 0; at < chunk.length; at += 1) {
-        assert(chunk.froms[at]! >= last, 'pieces ascend and do not overlap');
-        assert(chunk.tos[at]! > chunk.froms[at]!, 'a piece has a length');
-        last = chunk.tos[at]!;
+    assert(this.#order.length === store.chunks && this.#firsts.length === store.chunks, 'every chunk can be listed');
+    assert(new Set([...order, ...this.#spare]).size === order.length + this.#spare.length, 'a chunk is listed once');
+    assert(Math.max(...order, ...this.#spare) < order.length + this.#spare.length, 'no chunk is lost');
+    assert(store.chunks === 1 || store.size === CHUNK_PIECES, 'only a chunk alone is small');
+    assert(this.#chunks * SLACK > store.chunks, 'room that is not needed is given back');
+    for (const [c, chunk] of order.entries()) {
+      const length = store.length(chunk);
+      assert(length <= store.size, 'a chunk is not overfull');
+      assert(length > 0 || this.#chunks === 1, 'only a chunk alone is empty');
+      assert(c === 0 || this.#firsts[c] === store.from(chunk, 0), "the listed first byte is the chunk's");
+      if (before !== null) assert(before + length > SPARSE_PIECES, 'sparse neighbours are joined');
+      for (let at = 0; at < length; at += 1) {
+        assert(store.from(chunk, at) >= last, 'pieces ascend and do not overlap');
+        assert(store.to(chunk, at) > store.from(chunk, at), 'a piece has a length');
+        assert(store.value(chunk, at) !== undefined, 'a piece has a value');
+        last = store.to(chunk, at);
       }
-      for (let at = chunk.length; at < CHUNK_PIECES; at += 1) {
-        assert(chunk.values[at] === undefined, 'an empty slot holds on to nothing');
-      }
-      before = chunk.length;
-      pieces += chunk.length;
+      assert(store.held(chunk) === length, 'a place holds a value only for a piece');
+      before = length;
+      pieces += length;
     }
+    for (const chunk of this.#spare) assert(store.held(chunk) === 0, 'a spare chunk holds on to nothing');
     assert(pieces === this.#pieces, 'the pieces are counted');
   }
 
   /**
    * Finds the first piece that ends beyond `offset`, in the last chunk that begins at or before it (or the first chunk).
    * The index equals the chunk's length when there is none in that chunk; then the next chunk begins beyond `offset`.
-   * Needs at least one chunk.
    */
   #locate(offset: number): void {
     const firsts = this.#firsts;
-    let low = 0;
-    let high = firsts.length;
+    let low = 1;
+    let high = this.#chunks;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (firsts[middle]! <= offset) low = middle + 1;
       else high = middle;
     }
-    this.#chunkAt = low === 0 ? 0 : low - 1;
-    const chunk = this.#chunks[this.#chunkAt]!;
-    this.#pieceAt = firstEndingBeyond(chunk, offset);
+    this.#chunkAt = low - 1;
+    this.#pieceAt = this.#store.firstEndingBeyond(this.#order[low - 1]!, offset);
   }
 
   /**
@@ -228,34 +231,35 @@ export class ExtentMap<T> {
    * [from, to) belongs. The chunk there may be left empty or sparse: an insertion or `#tidy` has to follow.
    */
   #cut(from: number, to: number): void {
+    const store = this.#store;
     const c = this.#chunkAt;
-    const chunk = this.#chunks[c]!;
+    const chunk = this.#order[c]!;
     const at = this.#pieceAt;
-    if (at < chunk.length && chunk.froms[at]! < from) {
-      const end = chunk.tos[at]!;
-      chunk.tos[at] = from;
+    if (at < store.length(chunk) && store.from(chunk, at) < from) {
+      const end = store.to(chunk, at);
+      store.setTo(chunk, at, from);
       this.#pieceAt = at + 1;
       if (end > to) {
         // Out of the middle of one piece: its rear part becomes a piece of its own.
-        this.#insert(c, at + 1, to, end, chunk.values[at] as T);
+        this.#insert(c, at + 1, to, end, store.value(chunk, at));
         this.#locate(from);
         return;
       }
     }
-    let reached = this.#uncoverHead(c, this.#pieceAt, to);
-    if (reached || c + 1 >= this.#chunks.length || this.#firsts[c + 1]! >= to) return;
+    if (this.#uncoverHead(c, this.#pieceAt, to) || c + 1 >= this.#chunks || this.#firsts[c + 1]! >= to) return;
 
     let dropTo = c + 1;
-    while (dropTo < this.#chunks.length && lastByte(this.#chunks[dropTo]!) <= to) {
-      this.#pieces -= this.#chunks[dropTo]!.length;
+    while (dropTo < this.#chunks) {
+      const next = this.#order[dropTo]!;
+      const length = store.length(next);
+      if (store.to(next, length - 1) > to) break;
+      store.remove(next, 0, length);
+      this.#pieces -= length;
       dropTo += 1;
     }
-    if (dropTo > c + 1) {
-      this.#chunks.splice(c + 1, dropTo - c - 1);
-      this.#firsts.splice(c + 1, dropTo - c - 1);
-    }
-    if (c + 1 < this.#chunks.length) {
-      reached = this.#uncoverHead(c + 1, 0, to);
+    if (dropTo > c + 1) this.#dropChunks(c + 1, dropTo);
+    if (c + 1 < this.#chunks) {
+      const reached = this.#uncoverHead(c + 1, 0, to);
       assert(reached, 'a chunk that reaches beyond the range keeps a piece');
       this.#tidyBehind(c + 1);
     }
@@ -263,66 +267,104 @@ export class ExtentMap<T> {
 
   /** Uncovers everything before `to` in chunk `c` from piece `at` on. False when no piece was left behind `at`. */
   #uncoverHead(c: number, at: number, to: number): boolean {
-    const chunk = this.#chunks[c]!;
+    const store = this.#store;
+    const chunk = this.#order[c]!;
+    const length = store.length(chunk);
     let end = at;
-    while (end < chunk.length && chunk.tos[end]! <= to) end += 1;
+    while (end < length && store.to(chunk, end) <= to) end += 1;
     if (end > at) {
-      removePieces(chunk, at, end);
+      store.remove(chunk, at, end);
       this.#pieces -= end - at;
     }
-    if (at >= chunk.length) return false;
-    if (chunk.froms[at]! < to) chunk.froms[at] = to;
-    if (at === 0) this.#firsts[c] = chunk.froms[0]!;
+    if (end === length) return false;
+    if (store.from(chunk, at) < to) store.setFrom(chunk, at, to);
+    if (at === 0) this.#firsts[c] = store.from(chunk, 0);
     return true;
   }
 
   /** Puts a piece at index `at` of chunk `c`; splits the chunk when it is full. */
   #insert(c: number, at: number, from: number, to: number, value: T): void {
-    let chunk = this.#chunks[c]!;
-    if (chunk.length === CHUNK_PIECES) {
-      // Ascending insertions leave full chunks behind; all others split in the middle.
-      const keep = at === CHUNK_PIECES && c + 1 === this.#chunks.length ? CHUNK_PIECES : CHUNK_PIECES / 2;
-      const rear = newChunk<T>();
-      movePieces(chunk, keep, rear);
-      this.#addChunk(c + 1, rear);
-      if (rear.length > 0) this.#firsts[c + 1] = rear.froms[0]!;
-      if (at >= keep) {
-        c += 1;
-        at -= keep;
-        chunk = rear;
+    if (this.#store.length(this.#order[c]!) === this.#store.size) {
+      if (this.#store.size < CHUNK_PIECES) this.#rebuild(1, this.#store.size * GROWTH);
+      else {
+        // Ascending insertions leave full chunks behind; all others split in the middle.
+        const keep = at === CHUNK_PIECES && c + 1 === this.#chunks ? CHUNK_PIECES : CHUNK_PIECES / 2;
+        this.#split(c, keep);
+        if (at >= keep) {
+          c += 1;
+          at -= keep;
+        }
       }
     }
-    insertPiece(chunk, at, from, to, value);
+    this.#store.insert(this.#order[c]!, at, from, to, value);
     this.#pieces += 1;
     if (at === 0) this.#firsts[c] = from;
   }
 
-  #addChunk(c: number, chunk: Chunk<T>): void {
-    this.#chunks.splice(c, 0, chunk);
-    this.#firsts.splice(c, 0, 0);
+  /** Moves the pieces from index `keep` on of the full chunk `c` to a new one behind it. */
+  #split(c: number, keep: number): void {
+    if (this.#chunks === this.#store.chunks) this.#rebuild(2 * this.#chunks, CHUNK_PIECES);
+    const store = this.#store;
+    const chunk = this.#order[c]!;
+    const rear = this.#spare.pop() ?? this.#chunks;
+    this.#order.copyWithin(c + 2, c + 1, this.#chunks);
+    this.#firsts.copyWithin(c + 2, c + 1, this.#chunks);
+    this.#order[c + 1] = rear;
+    this.#chunks += 1;
+    if (keep === CHUNK_PIECES) return;
+    store.append(rear, store, chunk, keep);
+    store.remove(chunk, keep, CHUNK_PIECES);
+    this.#firsts[c + 1] = store.from(rear, 0);
   }
 
   /** After a change that began in chunk `c`: an empty chunk goes, a sparse one joins a neighbour that has room. */
   #tidy(c: number): void {
-    if (this.#chunks[c]!.length === 0) this.#dropChunk(c);
+    if (this.#chunks === 1) return;
+    if (this.#store.length(this.#order[c]!) === 0) this.#dropChunks(c, c + 1);
     else this.#tidyBehind(c);
     if (c > 0) this.#tidyBehind(c - 1);
   }
 
   /** Joins chunk `c` with the one behind it when one of them is sparse and both fit well into one. */
   #tidyBehind(c: number): void {
-    const chunk = this.#chunks[c];
-    const behind = this.#chunks[c + 1];
-    if (chunk === undefined || behind === undefined) return;
-    if (chunk.length >= SPARSE_PIECES && behind.length >= SPARSE_PIECES) return;
-    if (chunk.length + behind.length > JOINED_PIECES) return;
-    appendPieces(chunk, behind);
-    this.#dropChunk(c + 1);
+    if (c + 1 >= this.#chunks) return;
+    const store = this.#store;
+    const chunk = this.#order[c]!;
+    const behind = this.#order[c + 1]!;
+    const length = store.length(chunk);
+    const lengthBehind = store.length(behind);
+    if (length >= SPARSE_PIECES && lengthBehind >= SPARSE_PIECES) return;
+    if (length + lengthBehind > JOINED_PIECES) return;
+    store.append(chunk, store, behind, 0);
+    store.remove(behind, 0, lengthBehind);
+    this.#dropChunks(c + 1, c + 2);
   }
 
-  #dropChunk(c: number): void {
-    this.#chunks.splice(c, 1);
-    this.#firsts.splice(c, 1);
+  /** Takes the empty chunks [c, end) off the list. */
+  #dropChunks(c: number, end: number): void {
+    for (let i = c; i < end; i += 1) this.#spare.push(this.#order[i]!);
+    this.#order.copyWithin(c, end, this.#chunks);
+    this.#firsts.copyWithin(c, end, this.#chunks);
+    this.#chunks -= end - c;
+    let needed = this.#store.chunks;
+    while (needed > 1 && this.#chunks * SLACK <= needed) needed /= 2;
+    if (needed < this.#store.chunks) this.#rebuild(needed, CHUNK_PIECES);
+  }
+
+  /** Moves everything to where there is room for `chunks` chunks of `size` pieces, in order. */
+  #rebuild(chunks: number, size: number): void {
+    const before = this.#store;
+    const order = this.#order;
+    const firsts = this.#firsts;
+    this.#store = new Pieces<T>(chunks, size);
+    this.#order = new Uint32Array(chunks);
+    this.#firsts = new Float64Array(chunks);
+    this.#spare = [];
+    for (let c = 0; c < this.#chunks; c += 1) {
+      this.#store.append(c, before, order[c]!, 0);
+      this.#order[c] = c;
+      this.#firsts[c] = firsts[c]!;
+    }
   }
 }
 

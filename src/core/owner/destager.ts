@@ -10,7 +10,7 @@ import type { Clock, Timer } from '../../ports/clock.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import type { OperationLog } from '../log.ts';
 import { MediumWriter } from '../medium-writer.ts';
-import { Overlay } from './overlay.ts';
+import { Newest } from './newest.ts';
 import { stepsOf } from './plan.ts';
 import type { Step } from './plan.ts';
 
@@ -46,7 +46,7 @@ export interface AtOnce {
 
 /** Operations that are gathered to go to the medium together. */
 interface Batch {
-  readonly newest: Overlay;
+  readonly newest: Newest;
   /** The last of them. */
   through: Sequence;
   bytes: number;
@@ -112,7 +112,7 @@ export class Destager {
     if (limit <= this.#synced || this.#log().at(after(this.#synced)) === undefined) return;
     this.#running = true;
     this.#issued = limit;
-    this.#gather({ newest: new Overlay(), through: this.#synced, bytes: 0 }, limit);
+    this.#gather({ newest: new Newest(), through: this.#synced, bytes: 0 }, limit);
   }
 
   /** Takes operations up to `limit` into the batch, a piece of it at a time, then writes it. */

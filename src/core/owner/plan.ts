@@ -6,7 +6,7 @@ import { LARGEST_OBJECT_BYTES, OperationKind } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import type { Done } from '../../base/fault.ts';
-import { Overlay } from './overlay.ts';
+import { Newest } from './newest.ts';
 
 /** Adjacent data is written in one piece up to this size. */
 const RUN_BYTES = 1 << 20;
@@ -38,19 +38,21 @@ export type Step =
 
 /** The steps that bring the medium to the state after `operations` (in order). */
 export function planOf(operations: Iterable<Operation>): Step[] {
-  const newest = new Overlay();
+  const newest = new Newest();
   for (const operation of operations) newest.add(operation);
   return stepsOf(newest);
 }
 
 /** The steps that bring the medium to the state after the operations that were added to `newest`. */
-export function stepsOf(newest: Overlay): Step[] {
+export function stepsOf(newest: Newest): Step[] {
   const steps: Step[] = [];
-  newest.visitAll((from, to, operation) => {
-    const { target, kind } = operation;
-    const end = kind === OperationKind.truncate ? Math.min(to, newest.pending(target)?.exactBytes ?? 0) : to;
-    if (from < end) extend(steps, target, from, end, operation);
-  });
+  for (const sweep of newest.sweeps())
+    while (sweep.next()) {
+      const { from, to, operation } = sweep;
+      const { target, kind } = operation;
+      const end = kind === OperationKind.truncate ? Math.min(to, newest.pending(target)?.exactBytes ?? 0) : to;
+      if (from < end) extend(steps, target, from, end, operation);
+    }
   for (const [target, { exactBytes }] of newest.files())
     if (exactBytes !== null)
       steps.push({ kind: 'resize', target, offset: exactBytes, length: LARGEST_OBJECT_BYTES - exactBytes });
