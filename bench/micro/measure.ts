@@ -4,10 +4,11 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 import { BATCH, type Piece } from './pieces.ts';
 
-/** Until it has been compiled for good. */
-const WARM_BATCHES = 3_000;
+/** Writes and calls, at least, until it has been compiled for good. */
+const WARM_WRITES = 96_000;
+const WARM_CALLS = 30;
 /** Few enough that no collection comes in between: their garbage is below what the young generation takes. */
-const COUNTED_BATCHES = 60;
+const COUNTED_WRITES = 1_920;
 const ROUNDS = 9;
 
 v8.setFlagsFromString('--expose-gc');
@@ -21,7 +22,10 @@ export interface Cost {
 /** The least of several rounds: what else the machine and the runtime do comes on top. */
 export async function costOf(piece: Piece): Promise<Cost> {
   const run = piece.make();
-  for (let i = 0; i < WARM_BATCHES; i += 1) {
+  const writes = piece.writes ?? BATCH;
+  const warm = Math.max(WARM_CALLS, WARM_WRITES / writes);
+  const counted = Math.max(1, COUNTED_WRITES / writes);
+  for (let i = 0; i < warm; i += 1) {
     run();
     if (i % 100 === 0) await turn();
   }
@@ -32,12 +36,12 @@ export async function costOf(piece: Piece): Promise<Cost> {
     await turn();
     const before = process.memoryUsage().heapUsed;
     const begun = process.hrtime.bigint();
-    for (let i = 0; i < COUNTED_BATCHES; i += 1) run();
+    for (let i = 0; i < counted; i += 1) run();
     const took = Number(process.hrtime.bigint() - begun);
     const grown = process.memoryUsage().heapUsed - before;
-    ns = Math.min(ns, took / (COUNTED_BATCHES * BATCH));
+    ns = Math.min(ns, took / (counted * writes));
     // A collection in between shows as less than there was.
-    if (grown > 0) bytes = Math.min(bytes, grown / (COUNTED_BATCHES * BATCH));
+    if (grown > 0) bytes = Math.min(bytes, grown / (counted * writes));
   }
   return { ns, bytes };
 }

@@ -28,15 +28,19 @@ const DATA_BYTES = 4096;
 /** Writes that arrive together. */
 export const BATCH = 32;
 const VOLUME_BLOCKS = 262_144;
-/** Undestaged operations in the log and the overlay. */
-const STANDING = 16_384;
+/** Undestaged operations in the log and the overlay: what a store of 256 MiB holds. */
+const STANDING = 65_536;
+/** Operations of one destage. */
+const PLANNED = 16_384;
 const VERSION = 1;
 
 export interface Piece {
   readonly name: string;
   /** Most bytes of garbage that one write may make in it. */
   readonly mostBytes: number;
-  /** Ready to run: does one batch of 32 writes at each call. */
+  /** Writes at each call, where that is not a batch of 32. */
+  readonly writes?: number;
+  /** Ready to run: does one batch at each call. */
   make(): () => void;
 }
 
@@ -173,13 +177,8 @@ function ignore(): void {
 }
 
 function plan(): () => void {
-  const operations = operationsFrom(1, BATCH * 64, chance());
-  let left = 0;
-  // One plan for 64 batches, as a destager makes it.
-  return () => {
-    if (left === 0) planOf(operations);
-    left = (left + 1) % 64;
-  };
+  const operations = operationsFrom(1, PLANNED, chance());
+  return () => void planOf(operations);
 }
 
 function log(): () => void {
@@ -234,7 +233,7 @@ export const PIECES: readonly Piece[] = [
   { name: 'NBD: parse, submit, answer', mostBytes: 450, make: nbd },
   { name: 'log: append, release', mostBytes: 60, make: log },
   { name: 'overlay: add, look up, remove', mostBytes: 200, make: overlay },
-  { name: 'plan of a destage', mostBytes: 500, make: plan },
+  { name: 'plan of a destage', mostBytes: 300, writes: PLANNED, make: plan },
   { name: 'link: frame out', mostBytes: 260, make: linkOut },
   { name: 'link: frame in, checked', mostBytes: 560, make: linkIn },
   { name: 'journal: group', mostBytes: 150, make: journal },
