@@ -215,15 +215,15 @@ export class ExtentMap<T> {
    */
   #locate(offset: number): void {
     const firsts = this.#firsts;
-    let low = 1;
-    let high = this.#chunks;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (firsts[middle]! <= offset) low = middle + 1;
-      else high = middle;
+    let low = 0;
+    // Without a branch on what is found, as in a chunk.
+    for (let left = this.#chunks; left > 1;) {
+      const half = left >>> 1;
+      low += half & -Number(firsts[low + half]! <= offset);
+      left -= half;
     }
-    this.#chunkAt = low - 1;
-    this.#pieceAt = this.#store.firstEndingBeyond(this.#order[low - 1]!, offset);
+    this.#chunkAt = low;
+    this.#pieceAt = this.#store.firstEndingBeyond(this.#order[low]!, offset);
   }
 
   /**

@@ -46,7 +46,6 @@ export interface AtOnce {
 
 /** Operations that are gathered to go to the medium together. */
 interface Batch {
-  readonly newest: Newest;
   /** The last of them. */
   through: Sequence;
   bytes: number;
@@ -61,6 +60,8 @@ export class Destager {
   readonly #events: DestageEvents;
   #synced: Sequence = NO_SEQUENCE;
   #issued: Sequence = NO_SEQUENCE;
+  /** What is gathered of the batch. */
+  readonly #newest = new Newest();
   #steps: readonly Step[] = [];
   #running = false;
   #failingSinceMs: number | null = null;
@@ -112,7 +113,7 @@ export class Destager {
     if (limit <= this.#synced || this.#log().at(after(this.#synced)) === undefined) return;
     this.#running = true;
     this.#issued = limit;
-    this.#gather({ newest: new Newest(), through: this.#synced, bytes: 0 }, limit);
+    this.#gather({ through: this.#synced, bytes: 0 }, limit);
   }
 
   /** Takes operations up to `limit` into the batch, a piece of it at a time, then writes it. */
@@ -120,20 +121,22 @@ export class Destager {
     const log = this.#log();
     for (let taken = 0; taken < this.#atOnce.operations; taken += 1) {
       const operation = batch.through < limit ? log.at(after(batch.through)) : undefined;
-      if (operation === undefined || batch.bytes >= this.#atOnce.bytes) return this.#write(batch);
-      batch.newest.add(operation);
+      if (operation === undefined || batch.bytes >= this.#atOnce.bytes) return this.#write(batch.through);
+      this.#newest.add(operation);
       batch.bytes += costBytes(operation);
       batch.through = operation.sequence;
     }
     this.#clock.later(() => {
-      if (this.#stopped) this.#ended();
-      else this.#gather(batch, limit);
+      if (!this.#stopped) return this.#gather(batch, limit);
+      this.#newest.clear();
+      this.#ended();
     });
   }
 
-  #write({ newest, through }: Batch): void {
+  #write(through: Sequence): void {
     this.#issued = through;
-    this.#steps = stepsOf(newest);
+    this.#steps = stepsOf(this.#newest);
+    this.#newest.clear();
     const writes = this.#steps.length;
     new MediumWriter(this.#medium, this.#steps, {
       mayIssue: () => !this.#stopped && this.#events.mayIssue(),

@@ -3,7 +3,6 @@
  * a batch is gathered, so no map is kept: the operations are sorted by where they begin, and swept once.
  */
 import { ascending } from '../../base/ascending.ts';
-import { assert } from '../../base/fault.ts';
 import { MinHeap } from '../../base/heap.ts';
 import type { Operation } from '../../base/operation.ts';
 import type { PendingObject } from '../../ports/service.ts';
@@ -15,6 +14,7 @@ const NONE = -1;
 export class Newest {
   readonly #targets = new Map<string, Operation[]>();
   readonly #files = new PendingFiles();
+  readonly #sweep = new Sweep();
 
   /** `operation` is newer than everything here. */
   add(operation: Operation): void {
@@ -35,9 +35,22 @@ export class Newest {
     return this.#files.all();
   }
 
-  /** What holds the bytes of each target, in the order in which targets came. */
+  /** What holds the bytes of each target, in the order in which targets came: one sweep at a time, to its end. */
   *sweeps(): Generator<Sweep, void, undefined> {
-    for (const operations of this.#targets.values()) yield new Sweep(operations);
+    for (const operations of this.#targets.values()) {
+      this.#sweep.start(operations);
+      yield this.#sweep;
+    }
+  }
+
+  /**
+   * Takes everything out, for the next batch. Code that was compiled for objects of a kind goes when a collection finds
+   * none of the kind: who plans again and again keeps one of these.
+   */
+  clear(): void {
+    this.#targets.clear();
+    this.#files.clear();
+    this.#sweep.start([]);
   }
 }
 
@@ -46,25 +59,33 @@ export class Sweep {
   /** The piece that `next` came to: the bytes [from, to) are `operation`'s. */
   from = 0;
   to = 0;
-  operation: Operation;
-  readonly #operations: readonly Operation[];
-  /** Where each begins, their indices in that order, and how many of these the sweep has passed. */
-  readonly #begins: Float64Array;
-  readonly #order: Uint32Array;
-  #passed = 0;
+  #holder = NONE;
   /** What holds the bytes from `to` on, where that began before what the piece belongs to ended. */
   #heir = NONE;
+  #operations: readonly Operation[] = [];
+  /** Where each begins, their indices in that order, and how many of these the sweep has passed. */
+  #begins = new Float64Array(0);
+  #order = new Uint32Array(0);
+  #passed = 0;
   /** Passed and older than what covers them, but reaching beyond it; the newest on top. */
   readonly #covered = new MinHeap<number>();
 
-  /** @param operations of one target, at least one, the newest last. */
-  constructor(operations: readonly Operation[]) {
-    assert(operations[0] !== undefined, 'there is something to sweep over');
-    this.operation = operations[0];
+  get operation(): Operation {
+    return this.#operations[this.#holder]!;
+  }
+
+  /** Begins before the first of `operations`: those of one target, the newest last. */
+  start(operations: readonly Operation[]): void {
+    this.from = 0;
+    this.to = 0;
+    this.#holder = NONE;
+    this.#heir = NONE;
     this.#operations = operations;
     this.#begins = new Float64Array(operations.length);
     for (let i = 0; i < operations.length; i += 1) this.#begins[i] = operations[i]!.offset;
     this.#order = ascending(this.#begins);
+    this.#passed = 0;
+    this.#covered.clear();
   }
 
   /** Goes on to the next piece. False when there is none. */
@@ -100,7 +121,7 @@ export class Sweep {
     }
     this.from = from;
     this.to = to;
-    this.operation = this.#operations[holder]!;
+    this.#holder = holder;
     return true;
   }
 

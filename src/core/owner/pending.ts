@@ -55,4 +55,8 @@ export class PendingFiles {
   remove({ target, sequence }: Operation): void {
     if (target !== '' && this.#files.get(target)?.newest === sequence) this.#files.delete(target);
   }
+
+  clear(): void {
+    this.#files.clear();
+  }
 }
