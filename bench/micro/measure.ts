@@ -6,7 +6,7 @@ import { BATCH, type Piece } from './pieces.ts';
 
 /** Writes and calls, at least, until it has been compiled for good. */
 const WARM_WRITES = 96_000;
-const WARM_CALLS = 30;
+const WARM_CALLS = 200;
 /** Few enough that no collection comes in between: their garbage is below what the young generation takes. */
 const COUNTED_WRITES = 1_920;
 const ROUNDS = 9;

@@ -9,8 +9,9 @@ import type { Epoch, Generation, Sequence, VolumeName } from '../../src/base/nam
 import { NO_TIME, type Operation, OperationKind } from '../../src/base/operation.ts';
 import { newSlab, SLAB_BYTES } from '../../src/base/slab.ts';
 import { OperationLog } from '../../src/core/log.ts';
+import { Newest } from '../../src/core/owner/newest.ts';
 import { Overlay } from '../../src/core/owner/overlay.ts';
-import { planOf } from '../../src/core/owner/plan.ts';
+import { stepsOf } from '../../src/core/owner/plan.ts';
 import { GroupWriter } from '../../src/drivers/store/journal/group-writer.ts';
 import { LiveLog } from '../../src/drivers/store/journal/live-log.ts';
 import { RingSpace, ringSizes } from '../../src/drivers/store/journal/space.ts';
@@ -31,7 +32,7 @@ const VOLUME_BLOCKS = 262_144;
 /** Undestaged operations in the log and the overlay: what a store of 256 MiB holds. */
 const STANDING = 65_536;
 /** Operations of one destage. */
-const PLANNED = 16_384;
+const PLANNED = 4_096;
 const VERSION = 1;
 
 export interface Piece {
@@ -178,7 +179,12 @@ function ignore(): void {
 
 function plan(): () => void {
   const operations = operationsFrom(1, PLANNED, chance());
-  return () => void planOf(operations);
+  const newest = new Newest();
+  return () => {
+    for (const operation of operations) newest.add(operation);
+    stepsOf(newest);
+    newest.clear();
+  };
 }
 
 function log(): () => void {
@@ -232,7 +238,7 @@ function journal(): () => void {
 export const PIECES: readonly Piece[] = [
   { name: 'NBD: parse, submit, answer', mostBytes: 450, make: nbd },
   { name: 'log: append, release', mostBytes: 60, make: log },
-  { name: 'overlay: add, look up, remove', mostBytes: 200, make: overlay },
+  { name: 'overlay: add, look up, remove', mostBytes: 60, make: overlay },
   { name: 'plan of a destage', mostBytes: 300, writes: PLANNED, make: plan },
   { name: 'link: frame out', mostBytes: 260, make: linkOut },
   { name: 'link: frame in, checked', mostBytes: 560, make: linkIn },
