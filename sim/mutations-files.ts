@@ -21,7 +21,7 @@ export const OF_FILES: readonly Mutation[] = [
         'for (const [target, { exactBytes }] of newest.files())',
         "for (const [target, offset] of cuts) steps.unshift({ kind: 'resize', target, offset, length: LARGEST_OBJECT_BYTES - offset }); for (const [target, { exactBytes }] of [])",
       ),
-      edit('medium-writer', 'const BUNCH_STEPS = 128;', 'const BUNCH_STEPS = 1;'),
+      edit('medium-writer', 'const BUNCH_STEPS = 64;', 'const BUNCH_STEPS = 1;'),
       edit('medium-writer', 'const BUNCHES_OUT = 4;', 'const BUNCHES_OUT = 1;'),
     ],
     worlds: FILES,

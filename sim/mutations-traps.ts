@@ -78,7 +78,7 @@ export const TRAPS: readonly Mutation[] = [
         'const steps = planOf(gathered.operations);',
         'const steps = gathered.operations.flatMap((operation) => planOf([operation]));',
       ),
-      edit('medium-writer', 'const BUNCH_STEPS = 128;', 'const BUNCH_STEPS = 1;'),
+      edit('medium-writer', 'const BUNCH_STEPS = 64;', 'const BUNCH_STEPS = 1;'),
       edit('medium-writer', 'const BUNCHES_OUT = 4;', 'const BUNCHES_OUT = 1;'),
     ],
     seeds: [1, 5],

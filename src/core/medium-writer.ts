@@ -9,7 +9,7 @@ import { issue } from './owner/plan.ts';
 import type { Step } from './owner/plan.ts';
 
 /** Steps that are issued together: many small ones, which media take together, or a few large ones. */
-const BUNCH_STEPS = 128;
+const BUNCH_STEPS = 64;
 /** Bytes of these at most, but for the last one. */
 const BUNCH_BYTES = 2 << 20;
 /** Bunches on their way at a time. */

@@ -21,6 +21,7 @@ interface Libc {
   readonly clockGettime: Foreign<[clock: number, timespec: BigInt64Array]>;
   readonly fallocate: Foreign<[fd: number, mode: number, offset: number, length: number]>;
   readonly fadvise: Foreign<[fd: number, offset: number, length: number, advice: number]>;
+  readonly writeBack: Foreign<[fd: number, offset: number, length: number, flags: number]>;
   readonly lseek: Foreign<[fd: number, offset: number, whence: number]>;
   readonly ioctl: Foreign<[fd: number, request: number, argument: BigUint64Array]>;
   readonly syncfs: Foreign<[fd: number]>;
@@ -95,6 +96,9 @@ function bind(): Libc {
     clockGettime: library.func('int clock_gettime(int clock, _Out_ void *timespec)') as Libc['clockGettime'],
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Libc['fallocate'],
     fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)') as Libc['fadvise'],
+    writeBack: library.func(
+      'int sync_file_range(int fd, int64_t offset, int64_t length, unsigned int flags)',
+    ) as Libc['writeBack'],
     lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)') as Libc['lseek'],
     ioctl: library.func('int ioctl(int fd, unsigned long request, void *argument)') as Libc['ioctl'],
     syncfs: library.func('int syncfs(int fd)') as Libc['syncfs'],

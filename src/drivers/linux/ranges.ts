@@ -15,6 +15,8 @@ const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
 const POSIX_FADV_DONTNEED = 4;
+/** SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER. */
+const WRITE_AND_WAIT = 1 | 2 | 4;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -50,6 +52,15 @@ export function seekHole(fd: number, offset: number, done: SeekDone): void {
 export function dropCachedRange(fd: number, offset: number, length: number, done: RangeDone): void {
   // Unlike the others it returns the error's number itself.
   onThreadPool((library, finished) => library.fadvise.async(fd, offset, length, POSIX_FADV_DONTNEED, finished), done);
+}
+
+/**
+ * What the cache holds of the range goes to the storage, and has arrived there when `done(0)`; it is not stable yet, for
+ * the storage's own cache is not emptied. An error is told once: whoever syncs afterwards does not hear of it again.
+ */
+export function writeBackRange(fd: number, offset: number, length: number, done: RangeDone): void {
+  const returned: Returned = (result, errno) => done(result < 0 ? errno : 0);
+  onThreadPool((library, finished) => library.writeBack.async(fd, offset, length, WRITE_AND_WAIT, finished), returned);
 }
 
 /** The errno says that kernel or file system do not have the operation, rather than that it failed. */

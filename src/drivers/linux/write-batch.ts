@@ -34,7 +34,7 @@ const TWO_32 = 2 ** 32;
  * Writes of one batch at most: enough that handing it to another thread and back costs little for each of them, few
  * enough that the thread, which does nothing else until they are done, does not keep a processor from those who wait.
  */
-export const BATCH_WRITES_MAX = 128;
+export const BATCH_WRITES_MAX = 64;
 /** Pieces of all writes of one batch at most. */
 export const BATCH_PIECES_MAX = 4096;
 
