@@ -9,13 +9,13 @@ import type { StoreKind } from '../src/ports/store.ts';
 import { campaign, describeTotals, replay, replayCommand, type Totals } from './campaign.ts';
 import { applyCut, parseCut, type Cut } from './cut.ts';
 import { DEFAULT_OPTIONS, planOf, type PlanOptions } from './draw.ts';
-import { FILES_STORMS, STORMS, type Storm } from './storms.ts';
+import { FILES_STORMS, STORMS, STORMS_ON_DEMAND, type Storm } from './storms.ts';
 import { hunt } from './hunt.ts';
 import { MUTATIONS } from './mutations.ts';
 import { svg } from './svg.ts';
 import { describePlan, timeline } from './timeline.ts';
 
-const ALL_STORMS: readonly Storm[] = [...STORMS, ...FILES_STORMS];
+const ALL_STORMS: readonly Storm[] = [...STORMS, ...FILES_STORMS, ...STORMS_ON_DEMAND];
 const LAST_LINES = 120;
 const FINDINGS_SHOWN = 5;
 

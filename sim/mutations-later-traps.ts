@@ -30,6 +30,20 @@ export const LATER_TRAPS: readonly Mutation[] = [
     within: 100,
   },
   {
+    id: 'T18b',
+    what: 'a swap issued on the news of a version counts as settled by that news',
+    edits: [
+      edit(
+        'register',
+        'const pending = this.#pending; if (issuedAtMs !== null) this.#events.confirmed(record, issuedAtMs); if (!moved) return;',
+        'if (issuedAtMs !== null) this.#events.confirmed(record, issuedAtMs); if (!moved) return; const pending = this.#pending;',
+      ),
+    ],
+    worlds: storm('called-off'),
+    seeds: [287, 346],
+    within: 2000,
+  },
+  {
     id: 'T19',
     what: 'a claim of an earlier process, landed late or not, is not noticed by its next one',
     edits: [

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { campaign, describeTotals, replayCommand } from './campaign.ts';
 import { DEFAULT_OPTIONS, type PlanOptions, planOf } from './draw.ts';
 import { run } from './run.ts';
-import { FILES_STORMS, STORMS } from './storms.ts';
+import { FILES_STORMS, STORMS, STORMS_ON_DEMAND } from './storms.ts';
 
 /** Worlds of each kind: enough to see a coarse mistake, few enough for every test run. */
 const WORLDS = 1_500;
@@ -34,6 +34,11 @@ const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<
       options: { degraded: ['write-through', 'journal', 'stop'] },
       was: 'two marks of the own store crossed',
     },
+    {
+      seed: 7130086,
+      options: DEFAULT_OPTIONS,
+      was: 'a swap issued on the news of a version was taken for settled by that news',
+    },
   ];
 
 async function nothingBreaks(options: PlanOptions, flags: string, worlds: number): Promise<string> {
@@ -51,7 +56,7 @@ test(`${WORLDS} worlds, nothing breaks`, async (t) => {
   t.diagnostic(await nothingBreaks(DEFAULT_OPTIONS, '', WORLDS));
 });
 
-for (const storm of [...STORMS, ...FILES_STORMS])
+for (const storm of [...STORMS, ...FILES_STORMS, ...STORMS_ON_DEMAND])
   test(`${WORLDS_OF_A_STORM} worlds with the storm ${storm}, nothing breaks`, async () => {
     await nothingBreaks({ ...DEFAULT_OPTIONS, storm }, ` --storm ${storm}`, WORLDS_OF_A_STORM);
   });

@@ -30,7 +30,9 @@ export const STORMS = [
 ] as const;
 /** Those of files volumes: drawn beside the others, only where there are some. */
 export const FILES_STORMS = ['slow-calls'] as const;
-export type Storm = (typeof STORMS)[number] | (typeof FILES_STORMS)[number];
+/** Those that are never drawn, only asked for: another one to draw would change the world of every seed. */
+export const STORMS_ON_DEMAND = ['called-off'] as const;
+export type Storm = (typeof STORMS)[number] | (typeof FILES_STORMS)[number] | (typeof STORMS_ON_DEMAND)[number];
 
 /** The faults of one storm over volume `volume` of a world with so many servers. */
 export function stormOf(
@@ -222,6 +224,19 @@ export function stormOf(
         on('medium-write', prng.int(1, 40), prng.between(0, 4), { kind: 'freeze', server: 0, forMs: longMs }, self),
         on('claim-landed', claims, prng.between(0, longMs), crash(shortMs), prng.pick([self, deposed])),
       ];
+    case 'called-off': {
+      // The partner's claim hangs until the owner, cut off from everything and without authority, shows itself again: the
+      // partner calls its claim off by a record that changes the version alone, and that is the first that the owner reads.
+      const silenceMs = Math.max(detectMs, t.silentMs + t.leaseMs) + prng.between(0, 300);
+      const muteMs = t.coordinatorMs + prng.between(0, 3 * t.retryMs);
+      return [
+        once(at, cutOff(silenceMs + muteMs + prng.between(500, 2_000)), partner),
+        once(at, { kind: 'medium', server: 0, volume, mode: 'slow', share: 1, forMs: silenceMs }, owner),
+        once(at, coordinator('hang', silenceMs), owner),
+        once(at, coordinator('read-only', silenceMs), partner),
+        once(at + silenceMs, coordinator('mute', muteMs), owner),
+      ];
+    }
     case 'slow-calls':
       // Calls on the tree take their time, and their server has to go in the middle of one.
       return [

@@ -9,7 +9,7 @@ import { Fault } from '../base/fault.ts';
 import type { Generation, Incarnation, MediumId, ServerId, StoreId, VolumeName } from '../base/names.ts';
 import type { Clock, Ids } from '../ports/clock.ts';
 import type { Coordinator, SwapOutcome, VolumeRecord } from '../ports/coordinator.ts';
-import { claimed, firstRecord, inSync, served, suspended } from './record.ts';
+import { claimed, firstRecord, inSync, served, suspended, unchanged } from './record.ts';
 import type { Self } from './record.ts';
 import { Register } from './register.ts';
 import { DEFAULT_TIMINGS } from './settings.ts';
@@ -52,8 +52,13 @@ class World implements Clock, Ids, Pick<Coordinator, 'read' | 'swap'> {
 
   readonly register = new Register('v' as VolumeName, this as unknown as Coordinator, this, this, DEFAULT_TIMINGS, {
     changed: () => this.told.push('changed'),
-    confirmed: (record, issuedAtMs) => this.told.push(`confirmed ${record.version} at ${issuedAtMs}`),
+    confirmed: (record, issuedAtMs) => {
+      this.told.push(`confirmed ${record.version} at ${issuedAtMs}`);
+      this.onConfirmed();
+    },
   });
+  /** What the owner does with its authority. */
+  onConfirmed: () => void = () => undefined;
 
   nowMs(): number {
     return this.#nowMs;
@@ -304,6 +309,44 @@ test('a swap that landed and was overtaken counts as lost: what is known is no l
   world.pass(10_000);
   assert.deepEqual(settled, [false]);
   assert.equal(world.known().epoch, 2);
+});
+
+test('a swap issued on the news of a version is not settled by that news (T18)', () => {
+  const world = worldThatRead();
+  // b claimed and thought better of it: it settled its claim by a record that changes the version alone.
+  const version5 = unchanged(world.known(), 'b thought better of it');
+  world.land(version5);
+  // The first that a hears of it is the read that gives it authority back, and what waited for that is a swap, which hangs.
+  const suspending: { readonly settled: boolean[]; readonly next: VolumeRecord }[] = [];
+  world.onConfirmed = () => {
+    if (suspending.length === 0) suspending.push(world.suspend());
+  };
+  world.weather.push(FINE, { landMs: 1_000, answerMs: 1, answer: 'truth' });
+  world.register.read();
+  world.pass(100);
+  const [issued] = suspending;
+  assert.ok(issued !== undefined, 'a swapped');
+  assert.deepEqual([world.known(), world.register.settled, issued.settled], [version5, false, []]);
+  for (const mirror of ['in-sync', 'suspended'])
+    assert.equal(
+      world.register.mayBe((r) => r.mirror === mirror),
+      true,
+      mirror,
+    );
+  world.pass(10_000);
+  assert.deepEqual([issued.settled, world.register.settled, world.known()], [[true], true, issued.next]);
+});
+
+test('a swap of before is settled by the news, and the next waits for that', () => {
+  const world = worldThatRead();
+  world.weather.push({ landMs: 20_000, answerMs: 1, answer: 'never' });
+  const { settled } = world.suspend();
+  world.land(unchanged(world.known(), 'b thought better of it'));
+  let settledThen: boolean | null = null;
+  world.onConfirmed = () => (settledThen ??= world.register.settled);
+  world.register.read();
+  world.pass(100);
+  assert.deepEqual([settledThen, settled, world.register.settled, world.known().version], [false, [false], true, 5]);
 });
 
 test('two swaps at a time, or one on an old version, are bugs', () => {

@@ -178,9 +178,11 @@ export class Register {
     if (this.#known !== null && record.version < this.#known.version) return;
     const moved = this.#known === null || record.version > this.#known.version;
     if (moved) this.#known = record;
+    // What this record settles was pending before anybody is told of it: an owner that it gives authority back to may
+    // swap at once, on this very version, and that swap stays open (trap T18).
+    const pending = this.#pending;
     if (issuedAtMs !== null) this.#events.confirmed(record, issuedAtMs);
     if (!moved) return;
-    const pending = this.#pending;
     if (pending !== null) {
       // A version at or past the pending one: nothing issued on the old version can land any more.
       assert(record.version >= pending.next.version, 'a new version settles a swap on the old one');
