@@ -11,7 +11,7 @@ import { namedStores, onMediumAlone, overlay } from './copies.ts';
 import { tagOf, type Disk, type LogState } from './disk.ts';
 import { FilesModel } from './files/model.ts';
 import type { Life } from './life.ts';
-import type { Device } from './device.ts';
+import type { Device, Flight, Opener } from './device.ts';
 import { Model, ZERO, type Write } from './model.ts';
 import type { SimStore } from './store.ts';
 
@@ -37,8 +37,8 @@ interface VolumeAudit {
   /** Epoch and server of the newest answer. */
   answeredEpoch: number;
   answeredBy: string;
-  /** Processes whose claim has landed. */
-  readonly claimants: Set<string>;
+  /** Processes whose claim has landed, with the epoch of the newest one. */
+  readonly claimants: Map<string, number>;
   /** Epochs whose copies an administrator gave up. */
   readonly givenUp: Set<number>;
   /** Set while a loss was named and accepted, until the content is known again. */
@@ -62,7 +62,7 @@ export class Auditor {
       numbers: new Map(),
       answeredEpoch: 0,
       answeredBy: '',
-      claimants: new Set(),
+      claimants: new Map(),
       givenUp: new Set(),
       reset: false,
     }));
@@ -132,12 +132,17 @@ export class Auditor {
       this.#lossAccepted(volume, before);
     if (after.owner?.server !== before.owner?.server && after.epoch > before.epoch) this.#ctx.tally.takeovers++;
     if (after.epoch > before.epoch) this.#ctx.tally.claims++;
-    if (after.owner !== null) audit.claimants.add(after.owner.incarnation);
+    if (after.owner !== null) audit.claimants.set(after.owner.incarnation, after.epoch);
     if (audit.files !== null) {
       if (onMediumAlone(after)) audit.files.aloneUntilMs = Infinity;
       else if (audit.files.aloneUntilMs === Infinity) audit.files.aloneUntilMs = this.#ctx.now;
     }
     this.recoverable(volume, `the record became ${after.mirror}`);
+  }
+
+  /** Epoch of the newest claim of this process; 0: none has landed. */
+  claimOf(life: Life, volume: number): number {
+    return this.#volume(volume).claimants.get(life.incarnation) ?? 0;
   }
 
   /** A fence is run (section 4, step 2): only by one whose swap is done. */
@@ -189,10 +194,11 @@ export class Auditor {
   }
 
   /** Something landed on the medium after a successor had opened it (section 4, steps 2 and 3). */
-  late(life: Life, volume: number, successor: Life): void {
+  late(flight: Flight, successor: Opener): void {
     this.#ctx.fail(
       'nothing lands late',
-      `${this.#volume(volume).name}: a write of ${life.server} landed although ${successor.server} had opened the medium`,
+      `${this.#volume(flight.volume).name}: a write of ${flight.life.server} in epoch ${flight.epoch} landed although ` +
+        `${successor.life.server} had opened the medium in epoch ${successor.epoch}`,
     );
   }
 

@@ -32,17 +32,25 @@ export interface MediumWatch {
   /** A write was issued; one tag per sector. */
   written(life: Life, volume: number, first: number, tags: readonly number[]): void;
   zeroed(life: Life, volume: number): void;
-  /** Whether the record names this process as the owner. */
-  rightful(life: Life, volume: number): boolean;
+  /** The epoch of this process's newest claim that the record has seen; 0 where there was none. */
+  claimOf(life: Life, volume: number): number;
   /** A write landed although a successor had opened the medium afresh. */
-  late(life: Life, volume: number, successor: Life): void;
+  late(flight: Flight, successor: Opener): void;
   /** What happens on files volumes. */
   readonly files: FilesWatch;
+}
+
+/** Who has opened a volume, for which of its claims. */
+export interface Opener {
+  readonly life: Life;
+  readonly epoch: number;
 }
 
 /** A modification on its way. */
 export interface Flight {
   readonly life: Life;
+  /** Of the claim for which the volume was opened. */
+  readonly epoch: number;
   readonly volume: number;
   /** Its parts: each lands or not. */
   readonly count: number;
@@ -58,6 +66,7 @@ export interface Flight {
 /** A write to sectors of a block volume. */
 export class SectorFlight implements Flight {
   readonly life: Life;
+  readonly epoch: number;
   readonly volume: number;
   readonly shared: boolean;
   readonly #platter: Platter;
@@ -67,8 +76,16 @@ export class SectorFlight implements Flight {
   readonly #punch: boolean;
   landed = false;
 
-  constructor(life: Life, volume: number, platter: Platter, first: number, tags: readonly number[], punch: boolean) {
+  constructor(
+    { life, epoch }: Opener,
+    volume: number,
+    platter: Platter,
+    first: number,
+    tags: readonly number[],
+    punch: boolean,
+  ) {
     this.life = life;
+    this.epoch = epoch;
     this.volume = volume;
     this.shared = platter.shared;
     this.#platter = platter;
@@ -115,8 +132,8 @@ export class Device {
   readonly fenced = new Set<string>();
   /** What a frozen process had in hand lands late; else assumption A3 holds (docs/simulator.md). */
   readonly lateIo: boolean;
-  /** Who opened each volume last as the record's owner. */
-  readonly #openers: (Life | null)[];
+  /** Who opened each volume for the latest claim of all that opened it. */
+  readonly #openers: (Opener | null)[];
   readonly #ctx: Context;
   readonly #prng: Prng;
   readonly #flights = new Set<Flight>();
@@ -179,7 +196,7 @@ export class Device {
     if (flight.landed || !this.#flights.has(flight)) return;
     flight.landed = true;
     const opener = flight.shared ? (this.#openers[flight.volume] ?? null) : null;
-    if (opener !== null && opener !== flight.life) this.watch.late(flight.life, flight.volume, opener);
+    if (opener !== null && opener.epoch > flight.epoch) this.watch.late(flight, opener);
     for (let i = 0; i < flight.count; i++) flight.landPart(i);
   }
 
@@ -189,7 +206,7 @@ export class Device {
   }
 
   /** What `matches` and has not landed: each sector lands now or never. */
-  settle(matches: (flight: { readonly life: Life; readonly volume: number }) => boolean): void {
+  settle(matches: (flight: Flight) => boolean): void {
     for (const flight of this.#flights) {
       if (!matches(flight)) continue;
       if (!flight.landed && !this.fenced.has(flight.life.incarnation)) {
@@ -206,10 +223,16 @@ export class Device {
     this.fenced.add(life.incarnation);
   }
 
-  /** The record's owner opens the volume. */
-  openedBy(life: Life, volume: number): void {
-    this.#openers[volume] = life;
-    if (!this.lateIo) this.settle((f) => f.volume === volume && f.life !== life);
+  /**
+   * A claimant opens the volume: what was issued for claims before its own has landed or never will. It counts by its epoch,
+   * not by what the record says at this moment. A later claim may have been swapped in since, and must wait: until this
+   * claimant's grant runs out its replay goes on, by right, and is not late after its predecessor's opening.
+   */
+  openedBy(opener: Opener, volume: number): void {
+    const { life, epoch } = opener;
+    if (epoch < (this.#openers[volume]?.epoch ?? 0)) return;
+    this.#openers[volume] = opener;
+    if (!this.lateIo) this.settle((f) => f.volume === volume && f.epoch < epoch && f.life !== life);
   }
 
   /** A sync of one server failed: the kernel forgets what that server wrote and had not synced, in part or wholly. */

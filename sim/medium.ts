@@ -6,7 +6,7 @@ import { Fault, type Done, type Result } from '../src/base/fault.ts';
 import type { MediumId, VolumeName } from '../src/base/names.ts';
 import type { Extent, Medium, MediumAbilities, MediumVolume } from '../src/ports/medium.ts';
 import type { Context } from './context.ts';
-import { type Device, type MediumWeather, SectorFlight } from './device.ts';
+import { type Device, type MediumWeather, type Opener, SectorFlight } from './device.ts';
 import { fillTag, tagOf, wholeSector } from './disk.ts';
 import { SimFilesVolume } from './files/medium.ts';
 import { FilesPlatter } from './files/platter.ts';
@@ -38,24 +38,25 @@ export class SimMedium implements Medium {
 
   open(volume: VolumeName, expected: MediumId, done: Result<MediumVolume>): void {
     this.#ctx.hook('medium-open', this.life.index);
+    const opener = { life: this.life, epoch: this.device.watch.claimOf(this.life, this.volume) };
     this.perform('open', (fault) => {
       if (fault !== null) return done(fault, null);
       if (this.device.names[this.volume] !== volume) return done(new Fault('missing', `no volume ${volume}`), null);
       const platter = this.device.platters[this.volume] as Platter;
       const there = this.weather.unmounted ? NO_MEDIUM : this.device.ids[this.volume];
       if (expected !== ANY_MEDIUM && there !== expected) return done(new Fault('refused', 'another medium'), null);
-      if (this.weather.unmounted) return done(null, this.#volume(new Platter(platter.sectors, false), true));
-      if (this.device.watch.rightful(this.life, this.volume)) this.device.openedBy(this.life, this.volume);
+      if (this.weather.unmounted) return done(null, this.#volume(opener, new Platter(platter.sectors, false), true));
+      this.device.openedBy(opener, this.volume);
       this.device.exorcise(this.volume);
       this.#ctx.digest.text('open');
-      done(null, this.#volume(platter, false));
+      done(null, this.#volume(opener, platter, false));
     });
   }
 
-  #volume(platter: Platter, empty: boolean): MediumVolume {
+  #volume(opener: Opener, platter: Platter, empty: boolean): MediumVolume {
     const files = this.device.files[this.volume] ?? null;
-    if (files === null) return new SimMediumVolume(this.#ctx, this, platter);
-    return new SimFilesVolume(this.#ctx, this, empty ? new FilesPlatter(files.cells, [], files.nowNs) : files);
+    if (files === null) return new SimMediumVolume(this.#ctx, this, opener, platter);
+    return new SimFilesVolume(this.#ctx, this, opener, empty ? new FilesPlatter(files.cells, [], files.nowNs) : files);
   }
 
   probe(expected: MediumId, done: Done): void {
@@ -116,12 +117,14 @@ class SimMediumVolume implements MediumVolume {
   readonly tree = null;
   readonly #ctx: Context;
   readonly #port: SimMedium;
+  readonly #opener: Opener;
   readonly #platter: Platter;
   readonly #calls: Outstanding;
 
-  constructor(ctx: Context, port: SimMedium, platter: Platter) {
+  constructor(ctx: Context, port: SimMedium, opener: Opener, platter: Platter) {
     this.#ctx = ctx;
     this.#port = port;
+    this.#opener = opener;
     this.#platter = platter;
     this.#calls = new Outstanding(ctx, port.life, (what) => this.#broken(what));
     this.abilities = port.device.abilities;
@@ -178,7 +181,7 @@ class SimMediumVolume implements MediumVolume {
 
   #issue(first: number, tags: readonly number[], punch: boolean, done: Done): void {
     const { device, life, volume } = this.#port;
-    const flight = new SectorFlight(life, volume, this.#platter, first, tags, punch);
+    const flight = new SectorFlight(this.#opener, volume, this.#platter, first, tags, punch);
     for (const tag of tags) this.#ctx.digest.number(tag);
     if (this.#ctx.story !== null) {
       this.#ctx.tell(

@@ -39,6 +39,11 @@ const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<
       options: DEFAULT_OPTIONS,
       was: 'a swap issued on the news of a version was taken for settled by that news',
     },
+    {
+      seed: 910_048,
+      options: DEFAULT_OPTIONS,
+      was: 'a claimant’s replay was taken for late while its successor still waited for it',
+    },
   ];
 
 async function nothingBreaks(options: PlanOptions, flags: string, worlds: number): Promise<string> {

@@ -121,8 +121,8 @@ export class World {
       {
         written: (life, volume, first, tags) => this.auditor.written(life, volume, first, tags),
         zeroed: (life, volume) => this.auditor.zeroed(life, volume),
-        rightful: (life, volume) => this.register.records[volume]?.owner?.incarnation === life.incarnation,
-        late: (life, volume, successor) => this.auditor.late(life, volume, successor),
+        claimOf: (life, volume) => this.auditor.claimOf(life, volume),
+        late: (flight, successor) => this.auditor.late(flight, successor),
         files: audit,
       },
       deviceNowNs,

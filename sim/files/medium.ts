@@ -6,7 +6,7 @@ import { Fault, type Done, type Result } from '../../src/base/fault.ts';
 import type { Extent, MediumAbilities, MediumVolume } from '../../src/ports/medium.ts';
 import { REPLIES, type MediumTree, type ObjectId } from '../../src/ports/tree.ts';
 import type { Context } from '../context.ts';
-import type { Flight } from '../device.ts';
+import type { Flight, Opener } from '../device.ts';
 import { fillTag, tagOf, wholeSector } from '../disk.ts';
 import type { Life } from '../life.ts';
 import type { SimMedium } from '../medium.ts';
@@ -27,6 +27,7 @@ type Step =
 /** A modification of one object. Without effect when the object has been removed. */
 class ObjectFlight implements Flight {
   readonly life: Life;
+  readonly epoch: number;
   readonly volume: number;
   readonly shared: boolean;
   readonly target: ObjectId;
@@ -35,8 +36,16 @@ class ObjectFlight implements Flight {
   readonly #object: Platter | null;
   landed = false;
 
-  constructor(life: Life, volume: number, shared: boolean, files: FilesPlatter, target: ObjectId, step: Step) {
+  constructor(
+    { life, epoch }: Opener,
+    volume: number,
+    shared: boolean,
+    files: FilesPlatter,
+    target: ObjectId,
+    step: Step,
+  ) {
     this.life = life;
+    this.epoch = epoch;
     this.volume = volume;
     this.shared = shared;
     this.target = target;
@@ -114,16 +123,18 @@ export class SimFilesVolume implements MediumVolume {
   readonly tree: MediumTree;
   readonly #ctx: Context;
   readonly #port: SimMedium;
+  readonly #opener: Opener;
   readonly #files: FilesPlatter;
   readonly #calls: Outstanding;
 
-  constructor(ctx: Context, port: SimMedium, files: FilesPlatter) {
+  constructor(ctx: Context, port: SimMedium, opener: Opener, files: FilesPlatter) {
     this.#ctx = ctx;
     this.#port = port;
+    this.#opener = opener;
     this.#files = files;
     this.abilities = { ...port.device.abilities, reserve: false, extents: false };
     this.#calls = new Outstanding(ctx, port.life, (what) => this.#broken(what));
-    this.tree = new SimTree(ctx, port, files, this.#calls);
+    this.tree = new SimTree(ctx, port, opener, files, this.#calls);
   }
 
   get #shared(): boolean {
@@ -199,7 +210,7 @@ export class SimFilesVolume implements MediumVolume {
 
   #issue(target: ObjectId, step: Step, done: Done): void {
     const { device, life, volume } = this.#port;
-    const flight = new ObjectFlight(life, volume, this.#shared, this.#files, target, step);
+    const flight = new ObjectFlight(this.#opener, volume, this.#shared, this.#files, target, step);
     this.#ctx.hook('medium-write', life.index);
     this.#ctx.digest.text(step.kind);
     if (step.kind === 'write') for (const tag of step.tags) this.#ctx.digest.number(tag);

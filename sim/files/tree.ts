@@ -17,7 +17,7 @@ import type {
 } from '../../src/ports/tree.ts';
 import { REPLIES, TreeFault } from '../../src/ports/tree.ts';
 import type { Context } from '../context.ts';
-import type { Flight } from '../device.ts';
+import type { Flight, Opener } from '../device.ts';
 import type { Life } from '../life.ts';
 import type { SimMedium } from '../medium.ts';
 import type { Outstanding } from '../outstanding.ts';
@@ -33,6 +33,7 @@ const COOKIES_END = 2n ** 63n - 4n;
 
 class TreeFlight implements Flight {
   readonly life: Life;
+  readonly epoch: number;
   readonly volume: number;
   readonly shared: boolean;
   readonly count = 1;
@@ -40,8 +41,9 @@ class TreeFlight implements Flight {
   readonly #run: () => void;
   landed = false;
 
-  constructor(life: Life, volume: number, shared: boolean, text: string, run: () => void) {
+  constructor({ life, epoch }: Opener, volume: number, shared: boolean, text: string, run: () => void) {
     this.life = life;
+    this.epoch = epoch;
     this.volume = volume;
     this.shared = shared;
     this.text = text;
@@ -62,12 +64,14 @@ export class SimTree implements MediumTree {
   readonly limits: TreeLimits;
   readonly #ctx: Context;
   readonly #port: SimMedium;
+  readonly #opener: Opener;
   readonly #files: FilesPlatter;
   readonly #calls: Outstanding;
 
-  constructor(ctx: Context, port: SimMedium, files: FilesPlatter, calls: Outstanding) {
+  constructor(ctx: Context, port: SimMedium, opener: Opener, files: FilesPlatter, calls: Outstanding) {
     this.#ctx = ctx;
     this.#port = port;
+    this.#opener = opener;
     this.#files = files;
     this.#calls = calls;
     const largestFileBytes = files.cells * (files.exact ? BLOCK : CELL);
@@ -307,20 +311,26 @@ export class SimTree implements MediumTree {
     const files = this.#files;
     let outcome: state.Tree | TreeErrno | null = null;
     let version: Version | null = null;
-    const flight = new TreeFlight(life, volume, device.files[volume] === files, `${what} ${deed?.key ?? ''}`, () => {
-      const before = files.tree;
-      outcome = run();
-      this.#ctx.digest.text(typeof outcome === 'string' ? outcome : what);
-      if (this.#ctx.story !== null) {
-        const how = typeof outcome === 'string' ? outcome : 'takes effect';
-        this.#ctx.tell('medium', life.index, `v${volume}: ${flight.text}: ${how}`, 'medium');
-      }
-      if (typeof outcome === 'string' || outcome === before) return;
-      if (deed !== null) deed.effects++;
-      version = files.change(outcome, deed);
-      device.watch.files.tree(volume, version);
-      for (const id of before.keys()) if (!outcome.has(id)) device.watch.files.gone(volume, id);
-    });
+    const flight = new TreeFlight(
+      this.#opener,
+      volume,
+      device.files[volume] === files,
+      `${what} ${deed?.key ?? ''}`,
+      () => {
+        const before = files.tree;
+        outcome = run();
+        this.#ctx.digest.text(typeof outcome === 'string' ? outcome : what);
+        if (this.#ctx.story !== null) {
+          const how = typeof outcome === 'string' ? outcome : 'takes effect';
+          this.#ctx.tell('medium', life.index, `v${volume}: ${flight.text}: ${how}`, 'medium');
+        }
+        if (typeof outcome === 'string' || outcome === before) return;
+        if (deed !== null) deed.effects++;
+        version = files.change(outcome, deed);
+        device.watch.files.tree(volume, version);
+        for (const id of before.keys()) if (!outcome.has(id)) device.watch.files.gone(volume, id);
+      },
+    );
     device.watch.files.called(life, volume);
     this.#ctx.hook('tree-call', life.index);
     device.takeOff(flight);
