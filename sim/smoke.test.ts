@@ -44,6 +44,11 @@ const REGRESSIONS: readonly { readonly seed: number; readonly options?: Partial<
       options: DEFAULT_OPTIONS,
       was: 'a claimant’s replay was taken for late while its successor still waited for it',
     },
+    {
+      seed: 910_091,
+      options: DEFAULT_OPTIONS,
+      was: 'a rename between two names of one object was carried out after it had been answered',
+    },
   ];
 
 async function nothingBreaks(options: PlanOptions, flags: string, worlds: number): Promise<string> {

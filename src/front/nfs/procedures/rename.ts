@@ -40,8 +40,6 @@ export const rename: RecordedProcedure<'rename'> = async (volume, asked, actor, 
   const found = await judge(volume, source, target, actor, recording);
   if (isFailure(found)) return fail(found);
   const { moved, replaced } = found;
-  // Two names of one object, or one name twice: there is nothing to do.
-  if (moved === replaced) return result(NfsStatus.ok, unchanged(from), unchanged(to));
   const intent: RenameIntent = {
     kind: 'rename',
     directory: from.id,
@@ -52,6 +50,9 @@ export const rename: RecordedProcedure<'rename'> = async (volume, asked, actor, 
   };
   const refused = await recording.intend(intent);
   if (refused !== null) return fail(refused);
+  // Two names of one object, or one name twice: there is nothing to do. It is answered as done, so it is recorded: sent
+  // again, when the names have become two objects', it must not be carried out.
+  if (moved === replaced) return result(NfsStatus.ok, unchanged(from), unchanged(to));
   return carryOut(volume, source, target, found, intent, recording);
 };
 
