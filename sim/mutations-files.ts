@@ -25,7 +25,7 @@ export const OF_FILES: readonly Mutation[] = [
       edit('medium-writer', 'const BUNCHES_OUT = 4;', 'const BUNCHES_OUT = 1;'),
     ],
     worlds: FILES,
-    seeds: [74],
+    seeds: [517, 653],
     within: 300,
   },
   {
