@@ -4,7 +4,8 @@
 set -euo pipefail
 
 packages=(libnbd-bin qemu-utils qemu-system-common fio fuse3 nbdkit nbd-client e2fsprogs iproute2
-  qemu-system-x86 busybox-static libnfs-utils gcc libc6-dev git sqlite3 sg3-utils rpcbind nfs-common)
+  qemu-system-x86 busybox-static libnfs-utils gcc libc6-dev git sqlite3 sg3-utils rpcbind nfs-common
+  libisal2)
 programs=(nbdinfo nbdcopy nbdfuse qemu-img qemu-io qemu-storage-daemon fio fusermount3 nbdkit nbd-client mkfs.ext4 e2fsck ip
   qemu-system-x86_64 busybox nfs-ls nfs-cp nfs-cat gcc git sqlite3 sg_persist
   rpcbind rpcinfo showmount)
