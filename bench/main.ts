@@ -201,4 +201,11 @@ function keep(kind: string, lines: readonly string[]): void {
 }
 
 const started = new Date().toISOString().slice(0, 19).replaceAll(':', '').replace('T', '-');
-await run();
+try {
+  await run();
+} catch (error) {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code?.startsWith('ERR_PARSE_ARGS') !== true) throw error;
+  console.error(`${message}\ndocs/performance.md has the options.`);
+  process.exitCode = 2;
+}
