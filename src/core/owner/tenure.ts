@@ -195,7 +195,11 @@ export class Tenure implements VolumeService {
     this.#overlay.add(operation);
     this.#unanswered.push(request);
     this.#batch.push(operation);
-    if (this.#batch.length === 1) clock.together(this.#flush);
+    if (this.#batch.length > 1) return;
+    // A journal's group costs the same however many it holds, so it waits for what else arrives in this round. A store in
+    // memory gains nothing by that: its partner begins with the first operations while the next are read.
+    if (copy.store.kind === 'journal') clock.together(this.#flush);
+    else clock.soon(this.#flush);
   }
 
   /** What arrived together goes to both stores together: over the link first, so that the two overlap. */
