@@ -8,9 +8,11 @@
 import fs, { writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
+import { PiecesSender } from '../src/drivers/linux/send-pieces.ts';
 import { DirectWriter } from '../src/drivers/store/journal/direct.ts';
 import { FrameReader } from '../src/wire/link-frame.ts';
 import { RequestParser } from '../src/wire/nbd-requests.ts';
+import { Pieces } from '../src/wire/pieces.ts';
 
 /** What is noted: of which sort, when (us), and how many bytes it was. */
 export type Note = readonly [kind: 'received' | 'sent' | 'journal' | 'journaled', atUs: number, bytes: number];
@@ -53,6 +55,9 @@ if (file !== null) {
     if (Buffer.isBuffer(chunk)) note('received', chunk.length);
   });
   watch(net.Socket.prototype, '_writeGeneric', ([, data]) => note('sent', bytesOf(data)));
+  watch(PiecesSender.prototype, 'send', ([, pieces]) => {
+    if (pieces instanceof Pieces) note('sent', pieces.bytes);
+  });
   // A journal's small groups go past the kernel's cache, the floor's and larger ones through it.
   for (const [writer, name, pieces] of [
     [fs, 'writev', 1],

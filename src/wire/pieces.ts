@@ -22,6 +22,13 @@ export class Pieces {
     this.count += 1;
   }
 
+  /** Of all of them. */
+  get bytes(): number {
+    let bytes = 0;
+    for (let i = 0; i < this.count; i += 1) bytes += this.to[i]! - this.from[i]!;
+    return bytes;
+  }
+
   /** Everything behind the first `skip` bytes: buffers that are wanted as a whole, and views. */
   behind(skip: number): Buffer[] {
     const found: Buffer[] = [];
