@@ -18,6 +18,7 @@ import type {
 import { type Frame, FrameReader, FrameWriter } from '../src/wire/link-frame.ts';
 import { AcceptorHandshake, DialerHandshake } from '../src/wire/link-handshake.ts';
 import { A, B, type LinkNode, type LinkWorld } from './link.ts';
+import { until } from './until.ts';
 
 export const clock = new BootClock();
 
@@ -36,14 +37,6 @@ export async function freePorts(count: number): Promise<number[]> {
     found.push(port);
   }
   return found;
-}
-
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline = clock.nowMs() + 10_000;
-  while (!holds()) {
-    assert(clock.nowMs() < deadline, `within 10 s: ${what}`);
-    await new Promise((run) => setTimeout(run, 1));
-  }
 }
 
 export interface LogLine {

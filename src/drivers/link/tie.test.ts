@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { A, B, Listening, say } from '../../../suites/link.ts';
-import { HandPeer, HandServer, TcpWorld, type TcpWorldOptions, until } from '../../../suites/tcp-link-world.ts';
+import { HandPeer, HandServer, TcpWorld, type TcpWorldOptions } from '../../../suites/tcp-link-world.ts';
+import { until } from '../../../suites/until.ts';
 import type { HandshakeSelf } from '../../wire/link-conversation.ts';
 
 async function inWorld(options: TcpWorldOptions, run: (world: TcpWorld) => Promise<void>): Promise<void> {
