@@ -14,7 +14,6 @@ import { OPERATIONS_AT_ONCE, type VolumeSettings } from '../core/settings.ts';
 import { BootClock, RandomIds } from '../drivers/linux/boot-clock.ts';
 import { BusyPoll } from '../drivers/linux/busy-poll.ts';
 import { speedUpCrc32c } from '../drivers/linux/crc32c.ts';
-import { backSlabs } from '../drivers/linux/large-pages.ts';
 import { shortenSlice } from '../drivers/linux/time-slice.ts';
 import { TcpLink } from '../drivers/link/tcp-link.ts';
 import { openJournal } from '../drivers/store/journal/open.ts';
@@ -89,7 +88,6 @@ export async function composeServer(
   const self = server.name as ServerId;
   shortenSlice();
   speedUpCrc32c();
-  backSlabs();
   const key = readClusterKey(config.keyFile);
   makeStateDirectory(server.stateDirectory);
   const clock = new BootClock();

@@ -9,44 +9,18 @@
 
 /** Slabs of this size are pooled: little is cut at its end, and what keeps one alive is not far from its size. */
 export const SLAB_BYTES = 1 << 20;
-/** Slabs are cut from regions of this size: few pieces of memory, which the system can hold in large pages. */
-const REGION_BYTES = 32 << 20;
-/** The next region is made ready while there are so many slabs left: a tenth of a second at 160 MiB/s. */
-const AHEAD_SLABS = 16;
 /** Most bytes of shared memory, alive or not yet collected, beside what the stores hold. */
-const SPARE_BYTES = 128 << 20;
+const SPARE_BYTES = 64 << 20;
 
-/** Where a slab's memory is. */
-interface Spot {
-  readonly region: SharedArrayBuffer;
-  readonly at: number;
-}
-
-/**
- * Has the first `bytes` behind some alignment of a region backed by memory, in the background: `ready` is told where they begin.
- * What is left of the region is the alignment's.
- */
-export type MakeReady = (region: SharedArrayBuffer, bytes: number, ready: (from: number) => void) => void;
-
-let makeReady: MakeReady | null = null;
-/** Bytes that a region has beyond its slabs, for their alignment. */
-let alignBytes = 0;
-let preparing = false;
 let limitBytes = SPARE_BYTES;
 let usedBytes = 0;
-/** Slabs that nobody refers to, the last used last: their pages are there already. */
-const free: Spot[] = [];
-/** Told when no view of a slab is left: where a pooled one is, or the size of another. */
-const collected = new FinalizationRegistry<Spot | number>((left) => {
+/** Memory of pooled slabs that nobody refers to any more: to be used again, its pages are there already. */
+const free: SharedArrayBuffer[] = [];
+/** Told when no view of a slab is left: the memory of a pooled one, or the size of another. */
+const collected = new FinalizationRegistry<SharedArrayBuffer | number>((left) => {
   if (typeof left === 'number') usedBytes -= left;
   else free.push(left);
 });
-
-/** From now on regions are made ready by `make`, with slabs that begin at a multiple of `alignmentBytes`. */
-export function makeSlabsReady(make: MakeReady, alignmentBytes: number): void {
-  makeReady = make;
-  alignBytes = alignmentBytes;
-}
 
 /** A store of that capacity has been opened, and lives as long as the process: its operations may lie in slabs. */
 export function makeRoomInSlabs(capacityBytes: number): void {
@@ -60,40 +34,20 @@ export function slabBytes(): number {
 
 /** `bytes` of memory, zeroes or not; it lives as long as any view of it. Those of SLAB_BYTES are used again. */
 export function newSlab(bytes: number): Buffer {
-  if (bytes !== SLAB_BYTES) return newMemory(bytes);
-  if (free.length < AHEAD_SLABS) addRegion();
-  const spot = free.pop();
-  if (spot === undefined) return Buffer.allocUnsafeSlow(bytes);
+  let memory = bytes === SLAB_BYTES ? free.pop() : undefined;
+  if (memory === undefined) {
+    if (usedBytes + bytes > limitBytes) return Buffer.allocUnsafeSlow(bytes);
+    memory = new SharedArrayBuffer(bytes);
+    usedBytes += bytes;
+  }
+  if (bytes !== SLAB_BYTES) {
+    collected.register(memory, bytes);
+    return Buffer.from(memory);
+  }
   // Every use has an object of its own for the same memory: when that is collected, no view of this use is left.
-  const use = structuredClone(spot.region);
-  collected.register(use, spot);
-  return Buffer.from(use, spot.at, bytes);
-}
-
-/** Memory that is used once. */
-function newMemory(bytes: number): Buffer {
-  if (usedBytes + bytes > limitBytes) return Buffer.allocUnsafeSlow(bytes);
-  const memory = new SharedArrayBuffer(bytes);
-  usedBytes += bytes;
-  collected.register(memory, bytes);
-  return Buffer.from(memory);
-}
-
-/** One region more, within the limit: at once, or in a while where somebody makes it ready. */
-function addRegion(): void {
-  if (preparing || usedBytes + REGION_BYTES > limitBytes) return;
-  usedBytes += REGION_BYTES;
-  const region = new SharedArrayBuffer(REGION_BYTES + alignBytes);
-  if (makeReady === null) return cut(region, 0);
-  preparing = true;
-  makeReady(region, REGION_BYTES, (from) => {
-    preparing = false;
-    cut(region, from);
-  });
-}
-
-function cut(region: SharedArrayBuffer, from: number): void {
-  for (let at = 0; at < REGION_BYTES; at += SLAB_BYTES) free.push({ region, at: from + at });
+  const use = structuredClone(memory);
+  collected.register(use, memory);
+  return Buffer.from(use);
 }
 
 /** A view from the beginning of `first` to the end of `next`, when `next` lies right behind it in memory; else null. */
