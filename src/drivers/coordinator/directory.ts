@@ -12,7 +12,7 @@
  * An entry is replaced by write and rename, without fsync: only its movement and its content count. After a loss of
  * power it may be torn; it then says nothing, as if it had never been written (`missing`), until its server writes again.
  */
-import { readdir, rename, writeFile } from 'node:fs/promises';
+import { readdir, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { assert, type Done, Fault, type Result } from '../../base/fault.ts';
@@ -25,7 +25,7 @@ import { errorCode, faultOfError } from '../linux/errno.ts';
 import { settle, settleDone } from '../linux/settle.ts';
 import { checkName, readBounded } from '../linux/small-files.ts';
 import { decodeEntry, encodeEntry, FILE_BYTES_MAX } from './codec.ts';
-import { probeDirectory } from './probe.ts';
+import { BRIEF, probeDirectory, THOROUGH } from './probe.ts';
 import { REAL_FILES, RecordDirectory, type RecordFiles, type Swapped } from './record-directory.ts';
 import { SharedReading, Turns } from './turns.ts';
 
@@ -65,6 +65,8 @@ export class DirectoryCoordinator implements Coordinator {
   /** The entry that follows the one being written. */
   #nextEntry: { readonly entry: ServerEntry; readonly done: Done } | null = null;
   #writing = false;
+  /** The file system that passed the last probe, as its device. */
+  #trusted: bigint | null = null;
 
   constructor(options: DirectoryCoordinatorOptions) {
     checkName(options.server, 'server');
@@ -100,12 +102,20 @@ export class DirectoryCoordinator implements Coordinator {
     settle(this.#readEntry(server), `Reading the entry of ${server}`, done);
   }
 
-  /** Is this a coordinator's directory, and does its file system do what the records rest on? */
+  /**
+   * Is this a coordinator's directory, and does its file system do what the records rest on? Tried thoroughly at first, and after
+   * any failure; then every promise once, for a server asks every other second.
+   */
   probe(done: Done): void {
     const { directory, server, sharing } = this.#options;
     this.#probe.run(async () => {
       await checkMarker(directory);
-      await probeDirectory(join(directory, 'servers'), server, sharing);
+      const servers = join(directory, 'servers');
+      const { dev } = await stat(servers, { bigint: true });
+      const effort = this.#trusted === dev ? BRIEF : THOROUGH;
+      this.#trusted = null;
+      await probeDirectory(servers, server, sharing, effort);
+      this.#trusted = dev;
     }, done);
   }
 

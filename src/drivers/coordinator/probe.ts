@@ -12,11 +12,19 @@ import { Fault } from '../../base/fault.ts';
 import { syncDirectory, writeBeside } from '../linux/durable.ts';
 import { errorCode } from '../linux/errno.ts';
 
-/** Servers that race in the probe, and how often. */
-const RACERS = 8;
-const RACES = 3;
-/** Replacements of a file that is read all the while. */
-const REPLACEMENTS = 24;
+/** How hard a file system is tried. */
+interface Effort {
+  /** Servers that race for a name, and how often. */
+  readonly racers: number;
+  readonly races: number;
+  /** Replacements of a file that is read all the while. */
+  readonly replacements: number;
+}
+
+/** For a file system that nothing is known of: what goes wrong one time in many shows. */
+export const THOROUGH: Effort = { racers: 8, races: 3, replacements: 24 };
+/** For one that has passed that: every promise once, at a pace that goes on for ever. */
+export const BRIEF: Effort = { racers: 2, races: 1, replacements: 2 };
 
 /** File systems of statfs(2) whose clients keep what they saw for a while. */
 const NFS_MAGIC = 0x6969;
@@ -35,6 +43,7 @@ export async function probeDirectory(
   parent: string,
   server: string,
   sharing: 'host' | 'machines',
+  effort: Effort = THOROUGH,
   trial: OnTrial = { link, rename },
 ): Promise<void> {
   if (sharing === 'machines') await refuseStaleMounts(parent);
@@ -42,8 +51,8 @@ export async function probeDirectory(
   const scratch = join(parent, `.probe-${server}-${randomBytes(8).toString('hex')}`);
   await mkdir(scratch);
   try {
-    for (let race = 0; race < RACES; race++) await raceForName(scratch, race, trial);
-    await replaceUnderReader(scratch, trial);
+    for (let race = 0; race < effort.races; race++) await raceForName(scratch, race, effort.racers, trial);
+    await replaceUnderReader(scratch, effort.replacements, trial);
     await rm(await writeBeside(join(scratch, 'synced'), 'synced'));
     await syncDirectory(scratch);
   } finally {
@@ -53,9 +62,9 @@ export async function probeDirectory(
 }
 
 /** Of several that link a file to one name at once, one succeeds, and its whole content is found there. */
-async function raceForName(scratch: string, race: number, trial: OnTrial): Promise<void> {
+async function raceForName(scratch: string, race: number, count: number, trial: OnTrial): Promise<void> {
   const name = join(scratch, `race-${race}`);
-  const racers = Array.from({ length: RACERS }, (_, racer) => `${name}.${racer}`);
+  const racers = Array.from({ length: count }, (_, racer) => `${name}.${racer}`);
   // Unsynced: a probe precedes a claim, and a claim is waited for.
   await Promise.all(racers.map((path, racer) => writeUnsynced(path, `${racer} `.repeat(2_000))));
   const outcomes = await Promise.all(racers.map((path) => trial.link(path, name).then(() => null, errorOf)));
@@ -69,7 +78,7 @@ async function raceForName(scratch: string, race: number, trial: OnTrial): Promi
   }
   const [winner] = winners;
   if (winner === undefined || winners.length > 1) {
-    const message = `Exclusive creation does not exclude in ${scratch}: ${winners.length} of ${RACERS} succeeded.`;
+    const message = `Exclusive creation does not exclude in ${scratch}: ${winners.length} of ${count} succeeded.`;
     throw new Fault('refused', message);
   }
   if ((await readFile(name, 'utf8')) !== `${winner} `.repeat(2_000)) {
@@ -86,7 +95,7 @@ async function raceForName(scratch: string, race: number, trial: OnTrial): Promi
 }
 
 /** A file that is replaced by renaming is always there, and always whole. */
-async function replaceUnderReader(scratch: string, trial: OnTrial): Promise<void> {
+async function replaceUnderReader(scratch: string, replacements: number, trial: OnTrial): Promise<void> {
   const name = join(scratch, 'entry');
   const contentOf = (round: number): string => `${round} `.repeat(500);
   await writeUnsynced(name, contentOf(0));
@@ -107,7 +116,7 @@ async function replaceUnderReader(scratch: string, trial: OnTrial): Promise<void
   };
   const writer = async (): Promise<void> => {
     try {
-      for (let next = 1; next <= REPLACEMENTS; next++) {
+      for (let next = 1; next <= replacements; next++) {
         const prepared = join(scratch, 'entry.new');
         await writeUnsynced(prepared, contentOf(next));
         await trial.rename(prepared, name);
