@@ -14,6 +14,9 @@ import type { Extent, MediumVolume } from '../../ports/medium.ts';
 import type { CallRequest, ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
 import type { Overlay } from './overlay.ts';
 
+/** Operations that are mapped for a read before others have their turn: a volume that was only written has many. */
+const MAPPED_AT_ONCE = 1_024;
+
 /** Part of a view: what an operation of the store determines, or (null) what the medium does. */
 interface Part {
   readonly from: number;
@@ -53,6 +56,8 @@ export interface ReadWorld {
 
 export class Reads {
   readonly #world: ReadWorld;
+  /** Their views are taken once the overlay is mapped. */
+  #unseen: View['request'][] = [];
   readonly #waiting = new MinHeap<View>();
   #unanswered: { readonly gatheredMs: number; readonly answer: () => void }[] = [];
   /** Calls that wait for authority to begin. */
@@ -71,7 +76,7 @@ export class Reads {
   }
 
   get waiting(): number {
-    return this.#waiting.size + this.#unanswered.length + this.#notBegun.length + this.calling;
+    return this.#unseen.length + this.#waiting.size + this.#unanswered.length + this.#notBegun.length + this.calling;
   }
 
   submit(request: ReadRequest | StatusRequest | CallRequest): void {
@@ -92,7 +97,19 @@ export class Reads {
     });
   }
 
-  #look(request: ReadRequest | StatusRequest): void {
+  #look(request: View['request']): void {
+    if (this.#unseen.length === 0 && this.#world.overlay.map(MAPPED_AT_ONCE)) return this.#view(request);
+    this.#unseen.push(request);
+    if (this.#unseen.length === 1) this.#world.clock.later(this.#mapOn);
+  }
+
+  readonly #mapOn = (): void => {
+    if (this.#unseen.length === 0) return;
+    if (!this.#world.overlay.map(MAPPED_AT_ONCE)) return this.#world.clock.later(this.#mapOn);
+    for (const request of this.#unseen.splice(0)) this.#view(request);
+  };
+
+  #view(request: View['request']): void {
     const parts: Part[] = [];
     let newest = NO_SEQUENCE;
     let at = request.offset;
@@ -135,6 +152,7 @@ export class Reads {
   /** Nothing is answered any more. */
   end(): void {
     this.#ended = true;
+    this.#unseen = [];
     this.#waiting.clear();
     this.#unanswered = [];
     this.#notBegun = [];
