@@ -4,6 +4,7 @@
 import { assert } from '../base/fault.ts';
 import { after, before } from '../base/names.ts';
 import type { Sequence } from '../base/names.ts';
+import { NumberRing } from '../base/number-ring.ts';
 import { costBytes } from '../base/operation.ts';
 import type { Operation } from '../base/operation.ts';
 import { Ring } from '../base/ring.ts';
@@ -12,7 +13,7 @@ export class OperationLog {
   readonly #operations = new Ring<Operation>();
   #base: Sequence;
   /** Cost of everything ever appended, up to each operation here, and up to the base. */
-  readonly #ends = new Ring<number>();
+  readonly #ends = new NumberRing();
   #appended = 0;
   #released = 0;
 

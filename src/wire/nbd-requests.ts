@@ -37,6 +37,10 @@ const SLAB_FROM_BYTES = 64 << 10;
 export const offsetOf = (fields: { readonly offsetHigh: number; readonly offsetLow: number }): number =>
   fields.offsetHigh * TWO_32 + fields.offsetLow;
 
+/** The halves of an offset below 2^53. */
+export const highOf = (offset: number): number => Math.floor(offset / TWO_32);
+export const lowOf = (offset: number): number => offset >>> 0;
+
 export class RequestParser {
   readonly queue: ByteQueue;
   readonly fields: RequestFields = {

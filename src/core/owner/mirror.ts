@@ -146,9 +146,13 @@ export class Mirror {
   #send(operations: readonly Operation[]): boolean {
     const last = operations.at(-1);
     if (last === undefined) return false;
+    // Said one by one: this is done for every batch, and V8 takes long over a spread.
+    const { volume, epoch, generation } = this.life;
     const sent = this.#world.send({
       type: 'mirror',
-      ...this.life,
+      volume,
+      epoch,
+      generation,
       operations,
       acknowledged: this.#world.acknowledged(),
       released: this.#world.synced(),

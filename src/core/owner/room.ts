@@ -19,8 +19,8 @@ const FILES_MARGIN_PART = 1 / 32;
 
 export class Room {
   readonly #medium: MediumVolume;
-  /** Chunks with room for every write, per target. */
-  readonly #held = new Map<string, Set<number>>();
+  /** Chunks with room for every write, per target: a byte for each, 1 where there is. */
+  readonly #held = new Map<string, Uint8Array>();
   readonly #undestagedBytes: () => number;
   /** Bytes of files that may still be accepted before the medium is asked again. */
   #allowedBytes = 0;
@@ -38,7 +38,7 @@ export class Room {
     if (!this.#medium.abilities.reserve) return true;
     const held = this.#held.get(target);
     if (held === undefined) return false;
-    for (let chunk = first(offset); chunk <= last(offset, length); chunk += 1) if (!held.has(chunk)) return false;
+    for (let chunk = first(offset); chunk <= last(offset, length); chunk += 1) if (held[chunk] !== 1) return false;
     return true;
   }
 
@@ -78,25 +78,22 @@ export class Room {
   }
 
   #hold(target: string, offset: number, length: number): void {
-    const held = this.#held.get(target) ?? new Set<number>();
-    for (let chunk = first(offset); chunk <= last(offset, length); chunk += 1) held.add(chunk);
-    this.#held.set(target, held);
+    let held = this.#held.get(target);
+    if (held === undefined) {
+      held = new Uint8Array(first(this.#medium.sizeBytes(target)) + 1);
+      this.#held.set(target, held);
+    }
+    held.fill(1, first(offset), last(offset, length) + 1);
   }
 
   /** The step gives room back from now on. */
   punched(step: Step): void {
-    const held = this.#held.get(step.target);
-    if (held === undefined) return;
-    if (step.length / CHUNK_BYTES > held.size) {
-      for (const chunk of held) if (overlaps(chunk, step)) held.delete(chunk);
-    } else for (let c = first(step.offset); c <= last(step.offset, step.length); c += 1) held.delete(c);
+    this.#held.get(step.target)?.fill(0, first(step.offset), last(step.offset, step.length) + 1);
   }
 }
 
 const first = (offset: number): number => Math.floor(offset / CHUNK_BYTES);
 const last = (offset: number, length: number): number => Math.floor((offset + length - 1) / CHUNK_BYTES);
-const overlaps = (chunk: number, step: Step): boolean =>
-  chunk >= first(step.offset) && chunk <= last(step.offset, step.length);
 
 /** The range of whole chunks around a step, for finding later writes into the same room. */
 export function chunksAround(step: Step): { readonly offset: number; readonly length: number } {

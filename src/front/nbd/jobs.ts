@@ -1,6 +1,7 @@
 /**
  * The requests of a connection as the volume's service sees them. One object per request and nothing else: no closure,
- * no promise. They are not reused: the service may look at a request after its `done`, and a young object is cheap.
+ * no promise, and no field for what can be told without one. They are not reused: the service may look at a request after
+ * its `done`, and a young object is cheap.
  *
  * A cancelled request that was not admitted is dropped without a word, and a service whose medium hangs may come to that
  * much later. So a write lets go of its payload when its connection ends: what was admitted is an operation of the
@@ -11,7 +12,7 @@ import { assert, type Fault } from '../../base/fault.ts';
 import { NO_BYTES, NO_TIME } from '../../base/operation.ts';
 import type { Extent } from '../../ports/medium.ts';
 import type { ModifyRequest, ReadPiece, ReadRequest, StatusRequest } from '../../ports/service.ts';
-import { offsetOf, type RequestFields } from '../../wire/nbd-requests.ts';
+import { highOf, lowOf, offsetOf, type RequestFields } from '../../wire/nbd-requests.ts';
 
 /** Who is told how a request ended. */
 export interface JobOwner {
@@ -25,13 +26,9 @@ export interface JobOwner {
 
 /** What all requests have in common. */
 export abstract class Job {
-  readonly target = '';
   readonly owner: JobOwner;
-  readonly flags: number;
   readonly cookieHigh: number;
   readonly cookieLow: number;
-  readonly offsetHigh: number;
-  readonly offsetLow: number;
   readonly offset: number;
   readonly length: number;
   /** Bytes that this request counts for in the bounds of connection and volume. */
@@ -40,14 +37,24 @@ export abstract class Job {
 
   constructor(owner: JobOwner, fields: RequestFields, length: number, costBytes: number) {
     this.owner = owner;
-    this.flags = fields.flags;
     this.cookieHigh = fields.cookieHigh;
     this.cookieLow = fields.cookieLow;
-    this.offsetHigh = fields.offsetHigh;
-    this.offsetLow = fields.offsetLow;
     this.offset = offsetOf(fields);
     this.length = length;
     this.costBytes = costBytes;
+  }
+
+  /** The one image of a block volume. */
+  get target(): string {
+    return '';
+  }
+
+  /** The halves of the offset, which is exact: a request beyond the end of its export has no job. */
+  get offsetHigh(): number {
+    return highOf(this.offset);
+  }
+  get offsetLow(): number {
+    return lowOf(this.offset);
   }
 
   /** All requests of a connection are cancelled at once, by its end. */
@@ -99,7 +106,6 @@ export class Carriers {
 /** WRITE, TRIM, WRITE_ZEROES. */
 export class ModifyJob extends Job implements ModifyRequest, Carrier {
   readonly kind: 'write' | 'zero' | 'trim';
-  readonly timeNs = NO_TIME;
   data: Buffer;
   before: Carrier | null = null;
   behind: Carrier | null = null;
@@ -108,6 +114,10 @@ export class ModifyJob extends Job implements ModifyRequest, Carrier {
     super(owner, fields, fields.length, fields.payload.length);
     this.kind = kind;
     this.data = fields.payload;
+  }
+
+  get timeNs(): bigint {
+    return NO_TIME;
   }
 
   letGo(): void {
@@ -123,9 +133,11 @@ export class ModifyJob extends Job implements ModifyRequest, Carrier {
 /** READ. */
 export class ReadJob extends Job implements ReadRequest {
   readonly kind = 'read';
+  readonly flags: number;
 
   constructor(owner: JobOwner, fields: RequestFields) {
     super(owner, fields, fields.length, fields.length);
+    this.flags = fields.flags;
   }
 
   done(fault: Fault | null, pieces: readonly ReadPiece[] | null): void {
@@ -154,9 +166,11 @@ const STATUS_COST_BYTES = 64 << 10;
 /** BLOCK_STATUS, of at most `maxBytes`: the document leaves it to the server to answer for less than was asked. */
 export class StatusJob extends Job implements StatusRequest {
   readonly kind = 'status';
+  readonly flags: number;
 
   constructor(owner: JobOwner, fields: RequestFields, maxBytes: number) {
     super(owner, fields, Math.min(fields.length, maxBytes), STATUS_COST_BYTES);
+    this.flags = fields.flags;
   }
 
   done(fault: Fault | null, extents: readonly Extent[] | null): void {
