@@ -9,9 +9,8 @@ import { closeSync, constants, fsyncSync, mkdtempSync, openSync, rmSync, writev,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Sequence, ServerId, VolumeName } from '../src/base/names.ts';
-import { type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
+import { dataCrcOf, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { Clock } from '../src/ports/clock.ts';
 import type { Store } from '../src/ports/store.ts';
 import { openJournal } from '../src/drivers/store/journal/open.ts';
@@ -49,7 +48,7 @@ function open(directory: string): Promise<Store> {
 async function journal(directory: string, depth: number, size: number): Promise<number> {
   const store = await open(join(directory, 'journal'));
   const data = Buffer.alloc(size, 7);
-  const dataCrc = crc32c(data);
+  const dataCrc = dataCrcOf(data);
   let last = 0;
   let stored = 0;
   const next = (): Operation => ({

@@ -9,9 +9,8 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
-import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Incarnation, Sequence, ServerId, StoreId, VolumeName } from '../src/base/names.ts';
-import { type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
+import { dataCrcOf, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import { TcpLink } from '../src/drivers/link/tcp-link.ts';
 import { BootClock } from '../src/drivers/linux/boot-clock.ts';
 import type { LinkMessage, MirrorMessage, PathRef } from '../src/ports/link.ts';
@@ -121,7 +120,7 @@ async function owner(seconds: number): Promise<void> {
 
   function oneWay(size: number, batch: number): Promise<number> {
     const data = randomBytes(size);
-    const dataCrc = crc32c(data);
+    const dataCrc = dataCrcOf(data);
     const window = Math.max(2 * batch, Math.floor(WINDOW_BYTES / size));
     const began = clock.nowMs();
     let sent = 0;
@@ -144,7 +143,7 @@ async function owner(seconds: number): Promise<void> {
 
   function ping(): Promise<number> {
     const data = randomBytes(4096);
-    const dataCrc = crc32c(data);
+    const dataCrc = dataCrcOf(data);
     const began = clock.nowMs();
     let count = 0;
     return new Promise((done) => {

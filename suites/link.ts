@@ -5,9 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32c } from '../src/base/crc32c.ts';
 import type { Epoch, Generation, Incarnation, Sequence, ServerId, VolumeName } from '../src/base/names.ts';
-import { OperationKind, NO_TIME } from '../src/base/operation.ts';
+import { dataCrcOf, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { Link, LinkEvents, LinkMessage, MirrorMessage, PathRef, ServingMessage } from '../src/ports/link.ts';
 import { everyMessage, plain } from './link-messages.ts';
 
@@ -130,7 +129,7 @@ function writes(count: number, size: number): MirrorMessage {
   const life = { volume: 'v' as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
   const operations = Array.from({ length: count }, (_, index) => {
     const data = Buffer.alloc(size, index + 1);
-    const range = { offset: index * size, length: size, data, dataCrc: crc32c(data), timeNs: NO_TIME };
+    const range = { offset: index * size, length: size, data, dataCrc: dataCrcOf(data), timeNs: NO_TIME };
     return { epoch: 1 as Epoch, sequence: (index + 1) as Sequence, kind: OperationKind.write, target: '', ...range };
   });
   return { type: 'mirror', ...life, operations, acknowledged: 0 as Sequence, released: 0 as Sequence };

@@ -3,10 +3,9 @@
  * it says.
  */
 import assert from 'node:assert/strict';
-import { crc32c } from '../src/base/crc32c.ts';
 import type { Fault } from '../src/base/fault.ts';
 import type { Epoch, Generation, Sequence } from '../src/base/names.ts';
-import { NO_BYTES, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
+import { dataCrcOf, NO_BYTES, type Operation, OperationKind, NO_TIME } from '../src/base/operation.ts';
 import type { LogHead, Store, StoreKind } from '../src/ports/store.ts';
 
 /** One place where a store lives, and can be opened again. */
@@ -51,7 +50,7 @@ export function writeOf(of: number, number: number, bytes = 4096, target = ''): 
     offset: number * bytes,
     length: bytes,
     data,
-    dataCrc: crc32c(data),
+    dataCrc: dataCrcOf(data),
     timeNs: NO_TIME,
   };
 }

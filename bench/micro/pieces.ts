@@ -3,10 +3,9 @@
  * and garbage of each; `bench/micro/garbage.test.ts` holds the garbage to a bound.
  */
 import type { Socket } from 'node:net';
-import { crc32c } from '../../src/base/crc32c.ts';
 import type { Done } from '../../src/base/fault.ts';
 import type { Epoch, Generation, Sequence, VolumeName } from '../../src/base/names.ts';
-import { NO_TIME, type Operation, OperationKind } from '../../src/base/operation.ts';
+import { dataCrcOf, NO_TIME, type Operation, OperationKind } from '../../src/base/operation.ts';
 import { newSlab, SLAB_BYTES } from '../../src/base/slab.ts';
 import { OperationLog } from '../../src/core/log.ts';
 import { Newest } from '../../src/core/owner/newest.ts';
@@ -67,7 +66,7 @@ function operationsFrom(first: number, count: number, draw: () => number): Opera
       offset: (draw() % VOLUME_BLOCKS) * DATA_BYTES,
       length: DATA_BYTES,
       data,
-      dataCrc: crc32c(data),
+      dataCrc: dataCrcOf(data),
       timeNs: NO_TIME,
     };
   });

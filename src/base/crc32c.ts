@@ -16,7 +16,8 @@ const NATIVE_FROM_BYTES = 160;
 /** Slicing-by-8 tables, one after the other: entry 256 * k + b is the crc of byte b followed by k zero bytes. */
 const TABLES = buildTables();
 
-export type Crc = (data: Uint8Array, seed?: number) => number;
+/** The crc of the bytes [from, to) of `data`, behind bytes whose crc is `seed`. */
+export type Crc = (data: Uint8Array, from: number, to: number, seed: number) => number;
 
 let native: Crc | null = await loadNative();
 
@@ -31,13 +32,13 @@ export function useCrc32c(faster: Crc): void {
  */
 export function crc32c(data: Uint8Array, seed: number = 0): number {
   if (native === null || data.length < NATIVE_FROM_BYTES) return crc32cPlain(data, seed);
-  return native(data, seed);
+  return native(data, 0, data.length, seed);
 }
 
-/** The crc of the bytes [from, to) of `data`: a short piece needs no view of its own. */
+/** The crc of the bytes [from, to) of `data`: they need no view of their own. */
 export function crc32cWithin(data: Uint8Array, from: number, to: number): number {
   if (native === null || to - from < NATIVE_FROM_BYTES) return plainWithin(data, from, to, 0);
-  return native(data.subarray(from, to));
+  return native(data, from, to, 0);
 }
 
 /** The same in plain JavaScript, eight bytes a step. */
@@ -92,7 +93,7 @@ function buildTables(): Int32Array {
 
 /** The native function, or null where it cannot be loaded. One that computes something else is a bug, not a fallback. */
 async function loadNative(): Promise<Crc | null> {
-  let found: Crc;
+  let found: (data: Uint8Array, seed?: number) => number;
   try {
     // oxlint-disable-next-line no-restricted-imports -- computes, and touches nothing outside
     found = (await import('@node-rs/crc32')).crc32c;
@@ -100,5 +101,5 @@ async function loadNative(): Promise<Crc | null> {
     return null;
   }
   assert(found(new TextEncoder().encode('123456789')) === 0xe306_9283, 'the native crc32c computes CRC-32C');
-  return found;
+  return (data, from, to, seed) => found(to - from === data.length ? data : data.subarray(from, to), seed);
 }

@@ -3,10 +3,9 @@
  * longer, or the only one (design 4.4). Every checksum is verified once more before anything is written (I11), and
  * nothing is taken for complete that ends before what is known to have been acknowledged (I10).
  */
-import { crc32c } from '../base/crc32c.ts';
 import { NO_SEQUENCE, after, before, higher } from '../base/names.ts';
 import type { Sequence } from '../base/names.ts';
-import type { Operation } from '../base/operation.ts';
+import { dataCrcOf, type Operation } from '../base/operation.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { NamedStore, Source } from '../ports/coordinator.ts';
 import type { TailMessage } from '../ports/link.ts';
@@ -146,5 +145,5 @@ export class Gather {
 }
 
 function intact(operations: readonly Operation[]): boolean {
-  return operations.every((o) => (o.data.length === 0 ? 0 : crc32c(o.data)) === o.dataCrc);
+  return operations.every((o) => dataCrcOf(o.data) === o.dataCrc);
 }

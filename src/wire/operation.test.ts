@@ -5,6 +5,7 @@ import { crc32c } from '../base/crc32c.ts';
 import { Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
 import {
+  dataCrcOf,
   LARGEST_OBJECT_BYTES,
   NO_BYTES,
   NO_TIME,
@@ -46,7 +47,7 @@ const operation: fc.Arbitrary<Operation> = fc
       kind,
       data: bytes,
       ...rangeOf(kind, offset, kind === OperationKind.write ? bytes.length : length),
-      dataCrc: crc32c(bytes),
+      dataCrc: dataCrcOf(bytes),
     };
   });
 
@@ -70,7 +71,7 @@ test('an operation comes back as it was, wherever it lies, and is encoded the sa
       const bytes = Buffer.concat([Buffer.alloc(lead, 1), encode(one), Buffer.alloc(5, 2)]);
       const found = decodeOperation(bytes, lead, bytes.length);
       assert.ok(found !== 'short' && !(found instanceof Fault));
-      assert.deepEqual(found, one);
+      assert.deepEqual({ ...found, data: found.data }, one);
       assert.deepEqual(encode(found), encode(one));
       // The data are a slice, not a copy.
       if (one.data.length > 0) assert.equal(found.data.buffer, bytes.buffer);
@@ -127,7 +128,7 @@ test('fields out of their bounds are faults, whatever the checksum says', () => 
     offset: 8,
     length: 4,
     data,
-    dataCrc: crc32c(data),
+    dataCrc: dataCrcOf(data),
     timeNs: 5n,
   };
   const cases: readonly [string, (bytes: Buffer) => void, RegExp][] = [

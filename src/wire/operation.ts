@@ -22,6 +22,8 @@ import { crc32c, crc32cWithin } from '../base/crc32c.ts';
 import { assert, Fault } from '../base/fault.ts';
 import type { Epoch, Sequence } from '../base/names.ts';
 import {
+  dataBytes,
+  dataCrcWithin,
   LARGEST_OBJECT_BYTES,
   NO_BYTES,
   NO_TIME,
@@ -78,7 +80,7 @@ export function encodedHeadBytes(operation: Operation): number {
 
 /** Bytes that the whole operation takes: header, target and data. */
 export function encodedBytes(operation: Operation): number {
-  return encodedHeadBytes(operation) + operation.data.length;
+  return encodedHeadBytes(operation) + dataBytes(operation);
 }
 
 /**
@@ -96,16 +98,17 @@ draftView.setUint32(0, MAGIC, true);
  * must have room). The data follow on the wire without being copied.
  */
 export function encodeOperationHeader(operation: Operation, into: Buffer, at: number): number {
-  const { target, data } = operation;
-  assert(data.length <= DATA_BYTES_MAX, 'an operation carries at most 32 MiB');
+  const { target } = operation;
+  const dataLength = dataBytes(operation);
+  assert(dataLength <= DATA_BYTES_MAX, 'an operation carries at most 32 MiB');
   // Flags and reserved fields stay zero, as they were allocated.
   draftView.setUint8(8, operation.kind);
-  draftView.setUint32(12, data.length, true);
+  draftView.setUint32(12, dataLength, true);
   setU64(16, operation.epoch);
   setU64(24, operation.sequence);
   setU64(32, operation.offset);
   setU64(40, operation.length);
-  draftView.setUint32(48, operation.dataCrc, true);
+  draftView.setInt32(48, operation.dataCrc, true);
   draftView.setBigUint64(52, operation.timeNs, true);
   if (target === '') {
     draftView.setUint16(10, 0, true);
@@ -194,7 +197,7 @@ function readHead(bytes: Buffer, at: number, limit: number, head: FillableHead):
   const sequence = getU64(from, base + 24);
   const offset = getU64(from, base + 32);
   const length = getU64(from, base + 40);
-  const dataCrc = from.getUint32(base + 48, true);
+  const dataCrc = from.getInt32(base + 48, true);
   if (epoch < 1 || sequence < 1) return new Fault('corrupt', 'an operation without epoch or sequence');
   if (!isRange(kind, offset, length)) {
     return new Fault('corrupt', `an operation with an impossible range: offset ${offset}, length ${length}`);
@@ -243,25 +246,49 @@ function isRange(kind: OperationKind, offset: number, length: number): boolean {
 }
 
 /**
+ * An operation as it was received. Its data stay where they are, and a view of them is made for whoever asks: of a
+ * partner with its store in memory nobody does, as long as nothing fails, and views would be half of what it keeps.
+ */
+class Received implements Operation {
+  readonly epoch: Epoch;
+  readonly sequence: Sequence;
+  readonly kind: OperationKind;
+  readonly target: string;
+  readonly offset: number;
+  readonly length: number;
+  readonly dataCrc: number;
+  readonly timeNs: bigint;
+  readonly #bytes: Buffer;
+  readonly #dataAt: number;
+
+  constructor(head: OperationHead, bytes: Buffer, dataAt: number) {
+    this.epoch = head.epoch;
+    this.sequence = head.sequence;
+    this.kind = head.kind;
+    this.target = head.target;
+    this.offset = head.offset;
+    this.length = head.length;
+    this.dataCrc = head.dataCrc;
+    this.timeNs = head.timeNs;
+    this.#bytes = bytes;
+    this.#dataAt = dataAt;
+  }
+
+  get data(): Buffer {
+    const length = dataBytes(this);
+    return length === 0 ? NO_BYTES : this.#bytes.subarray(this.#dataAt, this.#dataAt + length);
+  }
+}
+
+/**
  * The operation of `head`, whose data are at `dataAt` in `bytes` (all of them: the caller has checked that). The data
  * are a slice, not a copy. Fault `corrupt` when they do not match their checksum.
  */
 export function attachData(head: OperationHead, bytes: Buffer, dataAt: number): Operation | Fault {
-  const data = head.dataLength === 0 ? NO_BYTES : bytes.subarray(dataAt, dataAt + head.dataLength);
-  if (head.dataLength !== 0 && crc32c(data) !== head.dataCrc) {
+  if (dataCrcWithin(bytes, dataAt, dataAt + head.dataLength) !== head.dataCrc) {
     return new Fault('corrupt', `the data of operation (${head.epoch}, ${head.sequence}) do not match their checksum`);
   }
-  return {
-    epoch: head.epoch,
-    sequence: head.sequence,
-    kind: head.kind,
-    target: head.target,
-    offset: head.offset,
-    length: head.length,
-    data,
-    dataCrc: head.dataCrc,
-    timeNs: head.timeNs,
-  };
+  return new Received(head, bytes, dataAt);
 }
 
 /**

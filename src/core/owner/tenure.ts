@@ -4,10 +4,9 @@
  * the rule of every possible record is met (I1), and lets the destager and the partnership do the rest.
  */
 import { assert } from '../../base/fault.ts';
-import { crc32c } from '../../base/crc32c.ts';
 import { NO_SEQUENCE, after, higher, lower } from '../../base/names.ts';
 import type { Epoch, Sequence } from '../../base/names.ts';
-import { LARGEST_OBJECT_BYTES, OPERATION_HEADER_BYTES, OperationKind } from '../../base/operation.ts';
+import { LARGEST_OBJECT_BYTES, OPERATION_HEADER_BYTES, OperationKind, dataCrcOf } from '../../base/operation.ts';
 import type { Operation } from '../../base/operation.ts';
 import { Ring } from '../../base/ring.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
@@ -188,7 +187,7 @@ export class Tenure implements VolumeService {
       offset: request.offset,
       length: request.kind === 'truncate' ? LARGEST_OBJECT_BYTES - request.offset : request.length,
       data: request.data,
-      dataCrc: request.data.length === 0 ? 0 : crc32c(request.data),
+      dataCrc: dataCrcOf(request.data),
       timeNs: request.timeNs,
     };
     copy.take(operation);

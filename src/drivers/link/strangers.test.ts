@@ -8,7 +8,7 @@ import { until } from '../../../suites/until.ts';
 import { crc32c } from '../../base/crc32c.ts';
 import { Fault } from '../../base/fault.ts';
 import type { Epoch, Generation, Sequence, ServerId, VolumeName } from '../../base/names.ts';
-import { OperationKind, NO_TIME } from '../../base/operation.ts';
+import { dataCrcOf, OperationKind, NO_TIME } from '../../base/operation.ts';
 import type { LinkMessage, MirrorMessage } from '../../ports/link.ts';
 import type { HandshakeSelf } from '../../wire/link-conversation.ts';
 import { FLAG_IGNORABLE, FrameWriter } from '../../wire/link-frame.ts';
@@ -149,7 +149,7 @@ function damagedMirror(writer: FrameWriter): Buffer {
   };
   const life = { volume: 'v' as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
   const marks = { acknowledged: 0 as Sequence, released: 0 as Sequence };
-  const operations = [{ ...operation, data, dataCrc: crc32c(data), timeNs: NO_TIME }];
+  const operations = [{ ...operation, data, dataCrc: dataCrcOf(data), timeNs: NO_TIME }];
   writer.write({ type: 'mirror', ...life, ...marks, operations } satisfies MirrorMessage);
   const bytes = Buffer.concat(writer.take());
   bytes[bytes.length - 1]! ^= 1;
@@ -160,7 +160,7 @@ function damagedMirror(writer: FrameWriter): Buffer {
 function largeMirror(): MirrorMessage {
   const data = Buffer.alloc(1 << 20, 1);
   const operation = { epoch: 1 as Epoch, sequence: 1 as Sequence, kind: OperationKind.write, target: '', offset: 0 };
-  const operations = [{ ...operation, length: data.length, data, dataCrc: crc32c(data), timeNs: NO_TIME }];
+  const operations = [{ ...operation, length: data.length, data, dataCrc: dataCrcOf(data), timeNs: NO_TIME }];
   const life = { volume: 'v' as VolumeName, epoch: 1 as Epoch, generation: 1 as Generation };
   return { type: 'mirror', ...life, operations, acknowledged: 0 as Sequence, released: 0 as Sequence };
 }

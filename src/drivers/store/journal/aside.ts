@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { callbackify } from 'node:util';
 import { type Done, Fault } from '../../../base/fault.ts';
 import type { Epoch, Sequence } from '../../../base/names.ts';
-import type { Operation } from '../../../base/operation.ts';
+import { dataBytes, type Operation } from '../../../base/operation.ts';
 import type { AsideLog } from '../../../ports/store.ts';
 import { decodeOperation, encodedBytes, encodedHeadBytes, encodeOperationHeader } from '../../../wire/operation.ts';
 import { faultOfError } from '../../linux/errno.ts';
@@ -212,7 +212,7 @@ async function writePiece(handle: FileHandle, operations: readonly Operation[], 
   for (const operation of operations) {
     const end = headAt + encodeOperationHeader(operation, heads, headAt);
     buffers.push(heads.subarray(headAt, end));
-    if (operation.data.length > 0) buffers.push(operation.data);
+    if (dataBytes(operation) > 0) buffers.push(operation.data);
     headAt = end;
     bytes += encodedBytes(operation);
   }

@@ -93,9 +93,10 @@ export class GroupWriter {
   #add(operation: Operation): void {
     this.#headsEnd += encodeOperationHeader(operation, this.#scratch, this.#headsEnd);
     this.#operations += 1;
-    if (operation.data.length === 0) return;
-    this.#buffers.push(operation.data);
-    this.#dataBytes += operation.data.length;
+    const { data } = operation;
+    if (data.length === 0) return;
+    this.#buffers.push(data);
+    this.#dataBytes += data.length;
   }
 
   /** Bytes of heads and data so far. */

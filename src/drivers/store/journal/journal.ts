@@ -7,7 +7,7 @@
  */
 import { assert, type Done, Fault } from '../../../base/fault.ts';
 import { type Generation, NO_SEQUENCE, type Sequence, type StoreId } from '../../../base/names.ts';
-import type { Operation } from '../../../base/operation.ts';
+import { dataBytes, type Operation } from '../../../base/operation.ts';
 import { makeRoomInSlabs } from '../../../base/slab.ts';
 import type { Clock, Timer } from '../../../ports/clock.ts';
 import type { AsideLog, LogHead, RecoveredLog, Store, StoreEvents } from '../../../ports/store.ts';
@@ -118,7 +118,7 @@ export class JournalStore implements Store {
     for (let i = 0; i < operations.length; i += 1) {
       const operation = operations[i]!;
       assert(
-        operation.data.length <= this.#parts.maxDataBytes,
+        dataBytes(operation) <= this.#parts.maxDataBytes,
         'an operation is no larger than the journal was made for',
       );
       log.append(operation);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { callbackify, promisify } from 'node:util';
 import { Fault, type Result } from '../../../base/fault.ts';
 import type { StoreId } from '../../../base/names.ts';
-import { costBytes } from '../../../base/operation.ts';
+import { costBytes, dataBytes } from '../../../base/operation.ts';
 import type { RecoveredLog, Store } from '../../../ports/store.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from '../../../wire/journal.ts';
 import { DATA_BYTES_MAX } from '../../../wire/operation.ts';
@@ -212,7 +212,7 @@ class Opening {
     let largest = 0;
     for (const operation of log.operations) {
       cost += costBytes(operation);
-      largest = Math.max(largest, operation.data.length);
+      largest = Math.max(largest, dataBytes(operation));
     }
     if (cost <= this.#options.capacityBytes && largest <= this.#maxDataBytes) return;
     throw new Fault(
