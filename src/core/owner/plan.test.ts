@@ -209,6 +209,8 @@ test('the overlay shows the newest operation of every byte, and forgets what is 
     fc.oneof(
       { weight: 3, arbitrary: drafts.map((d) => d[0] ?? null) },
       { weight: 1, arbitrary: fc.constant('release' as const) },
+      // Somebody looks now and then, or begins to.
+      { weight: 1, arbitrary: fc.integer({ min: 1, max: 9 }) },
     ),
     { maxLength: 60 },
   );
@@ -221,7 +223,8 @@ test('the overlay shows the newest operation of every byte, and forgets what is 
         if (s === 'release') {
           const oldest = log.shift();
           if (oldest !== undefined) overlay.remove(oldest);
-        } else if (s !== null) {
+        } else if (typeof s === 'number') overlay.map(s);
+        else if (s !== null) {
           const added = operationOf(s, next);
           next += 1;
           log.push(added);

@@ -215,6 +215,25 @@ test('an operation may leave the store while the read waits: its view is kept', 
   assert.equal(read.text, 'abcd');
 });
 
+test('behind many operations that nobody has looked at, reads wait for the map in pieces, and see what came meanwhile', () => {
+  const world = new World();
+  for (let i = 0; i < 3_000; i += 1) world.accept(i % 16, 'x');
+  world.accept(0, 'abcd');
+  const first = world.submit(0, 4);
+  world.accept(2, 'ef');
+  const second = world.submit(0, 6);
+  assert.equal(world.reads.waiting, 2);
+  world.reads.wake(3_002 as Sequence);
+  let turns = 0;
+  for (; first.text === null && turns < 9; turns += 1) world.turn();
+  assert.deepEqual([first.text, second.text], ['abef', 'abefxx']);
+  assert.ok(turns > 1, 'not at once');
+  const third = world.submit(0, 4);
+  world.turn();
+  assert.equal(third.text, 'abef', 'all of it is mapped');
+  assert.equal(world.reads.waiting, 0);
+});
+
 test('what reached the medium after the view was taken is not shown before it is acknowledgeable', () => {
   const world = new World();
   const read = world.submit(0, 4);
