@@ -14,14 +14,36 @@ const END = Number.MAX_SAFE_INTEGER as Sequence;
 export class Mirrors {
   readonly #replica: Replica;
   readonly #tenure: Tenure;
-  /** The copy that the record names, as long as it may be in force. */
-  named: Mirror | null = null;
-  /** The copy that is being built to be named next. */
-  candidate: Mirror | null = null;
+  #named: Mirror | null = null;
+  #candidate: Mirror | null = null;
+  /** Both, or the one there is: asked for with every batch, made when one changes. */
+  #all: readonly Mirror[] = [];
 
   constructor(replica: Replica, tenure: Tenure) {
     this.#replica = replica;
     this.#tenure = tenure;
+  }
+
+  /** The copy that the record names, as long as it may be in force. */
+  get named(): Mirror | null {
+    return this.#named;
+  }
+  set named(mirror: Mirror | null) {
+    this.#named = mirror;
+    this.#list();
+  }
+
+  /** The copy that is being built to be named next. */
+  get candidate(): Mirror | null {
+    return this.#candidate;
+  }
+  set candidate(mirror: Mirror | null) {
+    this.#candidate = mirror;
+    this.#list();
+  }
+
+  #list(): void {
+    this.#all = [this.#named, this.#candidate].filter((mirror) => mirror !== null);
   }
 
   /** What the possible records' rules let be acknowledged, given what the own store holds and the medium has synced. */
@@ -58,8 +80,7 @@ export class Mirrors {
 
   /** Both, or the one there is. */
   all(): readonly Mirror[] {
-    if (this.named === null) return this.candidate === null ? [] : [this.candidate];
-    return this.candidate === null ? [this.named] : [this.named, this.candidate];
+    return this.#all;
   }
 
   #mayBeNamed(mirror: Mirror): boolean {

@@ -18,7 +18,7 @@ interface Foreign<A extends readonly unknown[]> {
 
 interface Libc {
   readonly flock: Foreign<[fd: number, operation: number]>;
-  readonly clockGettime: Foreign<[clock: number, timespec: BigInt64Array]>;
+  readonly clockGettime: Foreign<[clock: number, timespec: Uint32Array]>;
   readonly fallocate: Foreign<[fd: number, mode: number, offset: number, length: number]>;
   readonly fadvise: Foreign<[fd: number, offset: number, length: number, advice: number]>;
   readonly writeBack: Foreign<[fd: number, offset: number, length: number, flags: number]>;
