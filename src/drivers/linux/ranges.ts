@@ -15,8 +15,8 @@ const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
 const POSIX_FADV_DONTNEED = 4;
-/** SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER. */
-const WRITE_AND_WAIT = 1 | 2 | 4;
+/** SYNC_FILE_RANGE_WAIT_BEFORE and _WRITE. */
+const WAIT_AND_WRITE = 1 | 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
@@ -55,12 +55,13 @@ export function dropCachedRange(fd: number, offset: number, length: number, done
 }
 
 /**
- * What the cache holds of the range goes to the storage, and has arrived there when `done(0)`; it is not stable yet, for
- * the storage's own cache is not emptied. An error is told once: whoever syncs afterwards does not hear of it again.
+ * What is on its way to the storage from the range is waited for, then what else the cache holds of the range is sent on
+ * its way. An error of anything of the file that has arrived by then is told once: whoever syncs afterwards does not hear
+ * of it again.
  */
 export function writeBackRange(fd: number, offset: number, length: number, done: RangeDone): void {
   const returned: Returned = (result, errno) => done(result < 0 ? errno : 0);
-  onThreadPool((library, finished) => library.writeBack.async(fd, offset, length, WRITE_AND_WAIT, finished), returned);
+  onThreadPool((library, finished) => library.writeBack.async(fd, offset, length, WAIT_AND_WRITE, finished), returned);
 }
 
 /** The errno says that kernel or file system do not have the operation, rather than that it failed. */

@@ -94,3 +94,31 @@ for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]
     }
   });
 }
+
+test('a sustained load in any order arrives whole, across syncs', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
+  try {
+    const path = join(directory, 'image');
+    writeFileSync(path, '');
+    truncateSync(path, SIZE_BYTES);
+    const image = await new Promise<MediumVolume>((resolve, reject) =>
+      openRawFile(path, 'host', SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
+    );
+    const succeeds = (call: (done: (fault: Fault | null) => void) => void): Promise<void> =>
+      new Promise((resolve, reject) => call((fault) => (fault === null ? resolve() : reject(fault))));
+    const blocks = Array.from({ length: 500 }, (_, block) => block * 8192);
+    const expected = Buffer.alloc(SIZE_BYTES);
+    const scattered = blocks.map((_, at) => blocks[(at * 37) % blocks.length]!);
+    for (const [round, order] of [blocks, blocks.toReversed(), scattered, blocks].entries()) {
+      const data = Buffer.alloc(4096, round + 1);
+      for (const offset of order) data.copy(expected, offset);
+      await Promise.all(order.map((offset) => succeeds((done) => image.write('', offset, [data], done))));
+      // The last round begins with what the one before left on its way.
+      if (round !== 2) await succeeds((done) => image.sync(done));
+    }
+    assert.ok(readFileSync(path).equals(expected));
+    await new Promise<void>((resolve) => image.close(() => resolve()));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});

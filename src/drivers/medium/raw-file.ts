@@ -45,9 +45,9 @@ const CACHED_READ_BYTES_MAX = 64 << 10;
  */
 const CACHE_WRITE_BYTES_MAX = 128 << 10;
 /**
- * A batch of so many writes is written back before the next one begins. Left to the sync at the end, 16,000 blocks fill the
- * disk's queue at once, and whoever shares the disk, a journal or a read, waits behind all of them, 2 to 8 ms; behind
- * one batch it is less than one.
+ * A batch of so many writes is sent to the storage before the next one begins. Left to the sync at the end, 16,000 blocks
+ * fill the disk's queue at once, and whoever shares the disk, a journal or a read, waits behind all of them, 2 to 8 ms;
+ * behind one batch it is less than one.
  */
 const WRITTEN_BACK_FROM = 32;
 
@@ -182,6 +182,8 @@ class RawFile implements MediumVolume, ImageHandle {
   #gathering = false;
   /** A batch is on its way, to the cache or from there. */
   #batching = false;
+  /** The last byte that the batch before sent to the storage; null when none has since the last sync. */
+  #sentTo: number | null = null;
   /** The file system writes nothing back by ranges. */
   #keepsBack = false;
   /** Null where each write is a call of its own: O_DSYNC ones wait for the storage, and had better wait side by side. */
@@ -266,7 +268,12 @@ class RawFile implements MediumVolume, ImageHandle {
     });
   };
 
-  /** A sustained load: what it wrote goes to the storage at once, a little at a time. */
+  /**
+   * A sustained load: what it wrote is sent to the storage at once, a little at a time. The batch before has to have
+   * arrived there first: its last byte stands for it, since disks take what they are given more or less in order. Waited
+   * for byte by byte, or right after it was sent, it would wake a thread a dozen times. A batch is told as written before
+   * it arrives: that it did not is told to whoever waits next, a later batch or the sync, and fails that (trap T24).
+   */
   #writeBack(calls: readonly WriteCall[], done: (errno: number) => void): void {
     let from = Number.POSITIVE_INFINITY;
     let to = 0;
@@ -274,7 +281,10 @@ class RawFile implements MediumVolume, ImageHandle {
       from = Math.min(from, offset);
       to = Math.max(to, offset + length);
     }
-    writeBackRange(this.fd, from, to - from, (errno) => {
+    const before = this.#sentTo ?? from;
+    this.#sentTo = to - 1;
+    from = Math.min(from, before);
+    writeBackRange(this.fd, from, Math.max(to, before + 1) - from, (errno) => {
       this.#keepsBack = errno !== 0 && isUnsupported(errno);
       done(this.#keepsBack ? 0 : errno);
     });
@@ -285,7 +295,7 @@ class RawFile implements MediumVolume, ImageHandle {
     this.#batching = false;
     for (let i = 0; i < calls.length; i += 1) {
       const call = calls[i]!;
-      // No sync would tell of it again.
+      // Of this batch or of one before. No sync would tell of it again.
       if (errno !== 0) call.fail(faultOfErrno(errno, `Writing to ${this.path}`));
       // What the kernel did not take as a whole is written again by itself, and says what is wrong with it.
       else if (batch.wrote(i)) call.written();
@@ -316,7 +326,10 @@ class RawFile implements MediumVolume, ImageHandle {
 
   sync(done: Done): void {
     if (this.#closing !== null) process.nextTick(done, new Fault('refused', `The image ${this.path} is closed.`));
-    else this.#run(new SyncCall(this, done));
+    else {
+      this.#sentTo = null;
+      this.#run(new SyncCall(this, done));
+    }
   }
 
   reserve(target: string, offset: number, length: number, done: Done): void {
