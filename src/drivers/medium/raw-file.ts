@@ -24,7 +24,7 @@ import { deviceDirectory, deviceSizeBytes, dropDeviceCache } from '../linux/bloc
 import { codeOf, faultOfErrno, faultOfError } from '../linux/errno.ts';
 import { type CachedRead, readCached } from '../linux/cached-read.ts';
 import { WriteBatch } from '../linux/write-batch.ts';
-import { dropCachedRange, isUnsupported, punchRange, reserveRange, writeBackRange } from '../linux/ranges.ts';
+import { dropCachedRange, punchRange, reserveRange, writeBackRange } from '../linux/ranges.ts';
 import { type Call, type ImageHandle, READ_BYTES_MAX, ReadCall, SyncCall, WriteCall } from './raw-calls.ts';
 import { ExtentsCall, ReserveCall, ZeroCall } from './raw-ranges.ts';
 
@@ -184,7 +184,7 @@ class RawFile implements MediumVolume, ImageHandle {
   #batching = false;
   /** The last byte that the batch before sent to the storage; null when none has since the last sync. */
   #sentTo: number | null = null;
-  /** The file system writes nothing back by ranges. */
+  /** The kernel writes nothing back by ranges. */
   #keepsBack = false;
   /** Null where each write is a call of its own: O_DSYNC ones wait for the storage, and had better wait side by side. */
   readonly #batch: WriteBatch | null;
@@ -285,7 +285,8 @@ class RawFile implements MediumVolume, ImageHandle {
     this.#sentTo = to - 1;
     from = Math.min(from, before);
     writeBackRange(this.fd, from, Math.max(to, before + 1) - from, (errno) => {
-      this.#keepsBack = errno !== 0 && isUnsupported(errno);
+      // A disk's error can be told as "not supported", too, but not as a call that there is none of.
+      this.#keepsBack = errno !== 0 && codeOf(errno) === 'ENOSYS';
       done(this.#keepsBack ? 0 : errno);
     });
   }
