@@ -10,7 +10,7 @@
 /** Slabs of this size are pooled: little is cut at its end, and what keeps one alive is not far from its size. */
 export const SLAB_BYTES = 1 << 20;
 /** Most bytes of shared memory, alive or not yet collected, beside what the stores hold. */
-const SPARE_BYTES = 64 << 20;
+const SPARE_BYTES = 128 << 20;
 
 let limitBytes = SPARE_BYTES;
 let usedBytes = 0;
