@@ -91,6 +91,28 @@ clusterTest('SIGTERM hands the volumes over and ends with 0', {}, async (cluster
   });
 });
 
+clusterTest(
+  'a partner that has stopped in order is missed by nobody: its owner may be killed at once, memory stores or not',
+  { volumes: [{ name: 'disk', servers: ['a', 'b'], store: 'memory' }] },
+  async (cluster, t) => {
+    await cluster.startAll();
+    await cluster.untilInSync();
+    const oracle = await oracleOn(cluster, seedFor(t));
+    for (let round = 1; round <= rounds(2); round += 1) {
+      const { owner, partner } = await cluster.untilInSync();
+      oracle.run();
+      await oracle.more(200);
+      assert.equal(await cluster.server(partner).stop(), 0);
+      await cluster.server(owner).kill();
+      cluster.server(owner).start();
+      cluster.server(partner).start();
+      await oracle.more(50);
+      await oracle.verify();
+    }
+    await cluster.untilInSync();
+  },
+);
+
 clusterTest('a second SIGTERM ends a server at once', {}, async (cluster, t) => {
   const seed = seedFor(t);
   await cluster.startAll();

@@ -1,10 +1,13 @@
 /**
  * The orderly stop: every owned volume is handed over to a server that may claim it, or, where nobody can take it,
- * drained and left `suspended`, so that any server may claim it later without this one.
+ * drained and left `suspended`, so that any server may claim it later without this one. Of volumes that this server
+ * mirrors, the owners go on without it first: else what they have not yet written would be in one place, and a crash in
+ * that moment would lose it.
  */
 import type { ServerId } from '../base/names.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Peers } from './peers.ts';
+import { names } from './record.ts';
 import type { Replica } from './replica.ts';
 import type { Timings } from './settings.ts';
 
@@ -30,6 +33,7 @@ export class Departure {
     this.#clock = clock;
     this.#timings = timings;
     this.#startedMs = clock.nowMs();
+    for (const replica of replicas) replica.partner.leave();
   }
 
   whenDone(done: () => void): void {
@@ -61,7 +65,8 @@ export class Departure {
       if (!this.patient) replica.claim?.giveUp();
     }
     // For a successor that has not come so far, and for a claimant that may need this server's copy, a stop waits a while.
-    const busy = this.#replicas.some((r) => r.opposes || (this.patient && (r.planned.handsOver || r.isNeeded)));
+    const waitsFor = (r: Replica): boolean => r.planned.handsOver || r.isNeeded || isCountedOn(r);
+    const busy = this.#replicas.some((r) => r.opposes || (this.patient && waitsFor(r)));
     if (busy) this.#lookedAgain = false;
     else if (this.patient && !this.#lookedAgain && this.#replicas.length > 0) return this.#lookAgain();
     if (busy) return;
@@ -109,6 +114,13 @@ export class Departure {
     // What cannot be drained stays in the journal, and the record keeps naming it.
     if (!this.patient) replica.leave();
   }
+}
+
+/** The record, as known, says that another server's volume is mirrored here. */
+function isCountedOn({ register, self, copy }: Replica): boolean {
+  const record = register.known;
+  if (record === null || record.mirror !== 'in-sync' || record.owner?.server === self.server) return false;
+  return names(record, self.server, copy.store.id);
 }
 
 /** Who could take the volume: the partner while it mirrors; otherwise the first that is alive and fit. */

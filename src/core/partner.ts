@@ -28,9 +28,15 @@ export class Partner {
   #owner: ServerId | null = null;
   /** The generation that is being begun, while the record is read or the store works. */
   #beginning: Generation | null = null;
+  #leaving = false;
 
   constructor(replica: Replica) {
     this.#replica = replica;
+  }
+
+  /** This server stops: owners are told to go on without its copies, which it keeps and confirms until they do. */
+  leave(): void {
+    this.#leaving = true;
   }
 
   /** Reports of the own store while this server is the partner. */
@@ -112,7 +118,7 @@ export class Partner {
       epoch: line.epoch,
       generation: line.generation,
       granted: accepted && this.#grants(from, incarnation, line),
-      copy: accepted ? position : null,
+      copy: accepted && !this.#leaving ? position : null,
     };
   }
 
@@ -164,6 +170,7 @@ export class Partner {
   #refusal(record: VolumeRecord, from: ServerId, incarnation: Incarnation, message: ResyncBeginMessage): string | null {
     const { self, copy, peers } = this.#replica;
     if (this.#replica.opposes) return 'this server owns or claims the volume itself';
+    if (this.#leaving) return 'this server stops';
     if (copy.fault !== null) return `this server’s store has failed: ${copy.fault.message}`;
     if (record.epoch !== message.epoch || record.owner?.server !== from || record.owner.incarnation !== incarnation)
       return `the record names another owner`;

@@ -68,7 +68,7 @@ export interface HeartbeatMessage {
 /** The partner's line: a grant, or where its copy stands, or both. */
 export interface HeartbeatGrant extends MirrorLife {
   readonly granted: boolean;
-  /** Null when this server has no copy of that life. */
+  /** Null when this server has no copy of that life, or stops: the owner is to go on without it. */
   readonly copy: {
     readonly store: StoreId;
     readonly received: Sequence;

@@ -381,7 +381,7 @@ export class Partnership {
       this.#tenure.release();
       return this.#tenure.advance();
     }
-    const why = `${from} has no copy any more that could be completed`;
+    const why = `${from} keeps no copy any more that could be completed`;
     // While a swap that may name it is on its way, its rule holds; it is judged when that is settled.
     if (mirror === this.mirrors.named) this.#gone = why;
     else if (this.#replica.register.settled) this.#drop(why);
