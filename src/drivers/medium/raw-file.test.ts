@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Fault } from '../../base/fault.ts';
+import type { Done, Fault } from '../../base/fault.ts';
 import type { MediumVolume } from '../../ports/medium.ts';
 import { CALLS_IN_FLIGHT, openRawFile, type Sharing } from './raw-file.ts';
 
@@ -15,16 +15,29 @@ function pieces(lengths: readonly number[]): Buffer[] {
   return lengths.map((length) => Buffer.from(Array.from({ length }, () => (at += 7) & 0xff)));
 }
 
+const succeeds = (call: (done: Done) => void): Promise<void> =>
+  new Promise((resolve, reject) => call((fault) => (fault === null ? resolve() : reject(fault))));
+
+/** Opens an empty image for `run`, and closes and removes it afterwards. */
+async function onImage(sharing: Sharing, run: (image: MediumVolume, path: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
+  try {
+    const path = join(directory, 'image');
+    writeFileSync(path, '');
+    truncateSync(path, SIZE_BYTES);
+    const image = await new Promise<MediumVolume>((resolve, reject) =>
+      openRawFile(path, sharing, SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
+    );
+    await run(image, path);
+    await new Promise<void>((resolve) => image.close(() => resolve()));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]) {
-  test(`writes of one turn, of any size and in any number of pieces, arrive whole: ${sharing}`, async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
-    try {
-      const path = join(directory, 'image');
-      writeFileSync(path, '');
-      truncateSync(path, SIZE_BYTES);
-      const image = await new Promise<MediumVolume>((resolve, reject) =>
-        openRawFile(path, sharing, SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
-      );
+  test(`writes of one turn, of any size and in any number of pieces, arrive whole: ${sharing}`, () =>
+    onImage(sharing, async (image, path) => {
       const expected = Buffer.alloc(SIZE_BYTES);
       const writes: [offset: number, data: Buffer[]][] = [
         // Too many pieces for any batch: it goes alone, and what follows it does not wait for ever.
@@ -37,32 +50,18 @@ for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]
         [5 << 20, pieces([2 << 20])],
       ];
       await Promise.all(
-        writes.map(
-          ([offset, data]) =>
-            new Promise<void>((resolve, reject) => {
-              Buffer.concat(data).copy(expected, offset);
-              image.write('', offset, data, (fault) => (fault === null ? resolve() : reject(fault)));
-            }),
-        ),
+        writes.map(([offset, data]) => {
+          Buffer.concat(data).copy(expected, offset);
+          return succeeds((done) => image.write('', offset, data, done));
+        }),
       );
       assert.ok(readFileSync(path).equals(expected));
-      await new Promise<void>((resolve) => image.close(() => resolve()));
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  });
+    }));
 }
 
 for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]) {
-  test(`what waits when its issuer may no longer write is not begun: ${sharing}`, async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
-    try {
-      const path = join(directory, 'image');
-      writeFileSync(path, '');
-      truncateSync(path, SIZE_BYTES);
-      const image = await new Promise<MediumVolume>((resolve, reject) =>
-        openRawFile(path, sharing, SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
-      );
+  test(`what waits when its issuer may no longer write is not begun: ${sharing}`, () =>
+    onImage(sharing, async (image, path) => {
       let may = true;
       image.onlyWhile?.(() => may);
       const data = Buffer.alloc(4096, 1);
@@ -88,24 +87,11 @@ for (const sharing of ['host', 'machines'] as const satisfies readonly Sharing[]
       const whole = readFileSync(path);
       for (let block = 0; block < 200; block += 1)
         assert.ok(whole.subarray(block * 8192, block * 8192 + 4096).equals(data));
-      await new Promise<void>((resolve) => image.close(() => resolve()));
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  });
+    }));
 }
 
-test('a sustained load in any order arrives whole, across syncs', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-raw-'));
-  try {
-    const path = join(directory, 'image');
-    writeFileSync(path, '');
-    truncateSync(path, SIZE_BYTES);
-    const image = await new Promise<MediumVolume>((resolve, reject) =>
-      openRawFile(path, 'host', SIZE_BYTES, (fault, opened) => (opened === null ? reject(fault) : resolve(opened))),
-    );
-    const succeeds = (call: (done: (fault: Fault | null) => void) => void): Promise<void> =>
-      new Promise((resolve, reject) => call((fault) => (fault === null ? resolve() : reject(fault))));
+test('a sustained load in any order arrives whole, across syncs', () =>
+  onImage('host', async (image, path) => {
     const blocks = Array.from({ length: 500 }, (_, block) => block * 8192);
     const expected = Buffer.alloc(SIZE_BYTES);
     const scattered = blocks.map((_, at) => blocks[(at * 37) % blocks.length]!);
@@ -117,8 +103,4 @@ test('a sustained load in any order arrives whole, across syncs', async () => {
       if (round !== 2) await succeeds((done) => image.sync(done));
     }
     assert.ok(readFileSync(path).equals(expected));
-    await new Promise<void>((resolve) => image.close(() => resolve()));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }));
